@@ -1,0 +1,71 @@
+"""What the site needs beyond Jupyter Book: mathematics without a network, a tidy page, docstrings
+as they are written.
+"""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+
+def setup(app):
+    app.connect("config-inited", configure, priority=900)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("autodoc-process-docstring", as_written)
+    app.connect("build-finished", ship_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def configure(app, config):
+    """Options that `_config.yml` cannot set without losing Jupyter Book's own."""
+    config.mathjax_path = "mathjax/tex-mml-chtml.js"
+    config.html_theme_options["navbar_persistent"] = []  # one search button, the theme's
+    config.html_context["default_mode"] = "auto"  # follow the reader's system, light or dark
+
+
+def drop_thebe(app, pagename, templatename, context, doctree):
+    """Jupyter Book loads Thebe's scripts twice, which is an error on every page, and the book does
+    not use them.
+    """
+    for files in ("script_files", "css_files"):
+        context[files] = [
+            file
+            for file in context[files]
+            if "thebe" not in f"{file} {getattr(file, 'attributes', '')}"
+        ]
+
+
+def as_written(app, what, name, obj, options, lines):
+    """Show a docstring as it reads in the source: `code` in backticks, tables and equations line by
+    line, no markup.
+    """
+    paragraphs = re.split(r"\n\s*\n", "\n".join(lines).strip())
+    lines.clear()
+    for paragraph in paragraphs:
+        rows = paragraph.split("\n")
+        if rows[0].startswith(">>>"):
+            lines.extend(rows)
+        elif any(row.startswith(" ") or re.search(r"\S {2,}\S", row) for row in rows):
+            lines.extend(["::", "", *("    " + row for row in rows)])
+        else:
+            pieces = re.split(r"(`[^`]+`)", paragraph)
+            pieces = [
+                f"`{piece}`" if piece[:1] == "`" else re.sub(r"([*|\\_])", r"\\\1", piece)
+                for piece in pieces
+            ]
+            lines.extend("".join(pieces).split("\n"))
+        lines.append("")
+
+
+def ship_mathjax(app, exception):
+    """Copy the one script and the fonts that pages use: 2 MB of MathJax's 24."""
+    if exception or app.builder.format != "html":
+        return
+    source = (
+        Path(importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0])
+        / "static/mathjax"
+    )
+    target = Path(app.outdir) / "_static/mathjax"
+    fonts = Path("output/chtml/fonts/woff-v2")
+    shutil.copytree(source / fonts, target / fonts, dirs_exist_ok=True)
+    shutil.copy(source / "tex-mml-chtml.js", target)

@@ -1,0 +1,72 @@
+"""How stored outputs are compared with fresh ones: numbers to 1e-9, pictures pixel by pixel, the
+rest to the letter.
+
+Plain nbval compares text to the last character, which the last bits of a float do not survive on
+another processor, and does not compare pictures at all. It compares outputs as strings, so a string
+that knows how to compare is enough.
+"""
+
+import base64
+import io
+import math
+import re
+
+import numpy as np
+from nbval.plugin import IPyNbCell, IPyNbFile
+from PIL import Image
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?(?![\w])")
+PNG = "iVBORw0KGgo"
+LOUD = 24  # of 255: two pixels this far apart are different
+MOST_LOUD_PIXELS = 10
+
+
+class Output(str):
+    """A stored or fresh output, equal to another that says the same."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        if self.startswith(PNG) and other.startswith(PNG):
+            return same_picture(self, other)
+        return same_text(str(self), str(other))
+
+    def __ne__(self, other):
+        return not self == other
+
+
+def same_text(one: str, two: str) -> bool:
+    """The same words, and the same numbers to a relative 1e-9: any digit that a reader is shown
+    counts.
+    """
+    if NUMBER.sub("#", one) != NUMBER.sub("#", two):
+        return False
+    pairs = zip(NUMBER.findall(one), NUMBER.findall(two), strict=True)
+    return all(
+        a == b or math.isclose(float(a), float(b), rel_tol=1e-9, abs_tol=1e-13) for a, b in pairs
+    )
+
+
+def same_picture(one: str, two: str) -> bool:
+    """The same size, and no more than a few pixels of difference, such as the edge of a letter."""
+    one, two = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(x))).convert("RGBA"), dtype=int)
+        for x in (one, two)
+    )
+    return one.shape == two.shape and (abs(one - two).max(axis=-1) > LOUD).sum() <= MOST_LOUD_PIXELS
+
+
+def pytest_configure(config):
+    """Let nbval compare `Output`s."""
+    as_nbval_does = IPyNbCell.sanitize
+    IPyNbCell.sanitize = lambda self, text: (
+        Output(as_nbval_does(self, text)) if isinstance(text, str) else text
+    )
+
+
+def pytest_collectstart(collector):
+    """Let nbval compare pictures."""
+    if isinstance(collector, IPyNbFile):
+        collector.skip_compare = tuple(
+            key for key in collector.skip_compare if not key.startswith("image/")
+        )

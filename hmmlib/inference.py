@@ -1,0 +1,292 @@
+"""The questions one asks of a hidden Markov model. Every function takes `Potentials`, of one
+sequence or of a batch.
+
+Letters and axes as in `hmmlib.recursion`. Shapes are given for one sequence; a batch puts N in
+front. Where a ragged batch has run out, probabilities are 0 and states are -1. Observations that
+the model holds impossible have log-likelihood -inf and no best path; a posterior does not exist for
+them, and asking for one raises ValueError.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
+
+PAIRS_AT_ONCE = 10_000_000  # entries of a (steps, K, K) array held in memory while counting moves
+
+
+class Filtered(NamedTuple):
+    """What is known of each state on its own day."""
+
+    log_likelihood: Tensor  #: ()  log p(x_{1:T})
+    filtered_probs: Tensor  #: (T, *S)  p(z_t | x_{1:t})
+    predicted_probs: Tensor  #: (T, *S)  p(z_t | x_{1:t-1}); the first row is p(z_1)
+
+
+class Smoothed(NamedTuple):
+    """What is known of each state once everything is seen."""
+
+    log_likelihood: Tensor  #: ()  log p(x_{1:T})
+    smoothed_probs: Tensor  #: (T, *S)  p(z_t | x_{1:T})
+
+
+class Counts(NamedTuple):
+    """How often each start, move and state is used, on average over the posterior."""
+
+    log_likelihood: Tensor  #: ()  log p(x_{1:T})
+    initial: Tensor  #: (K,)  p(z_1 | x_{1:T})
+    transitions: Tensor  #: (K, K)  expected number of moves from one state to another
+    states: Tensor  #: (T, K)  p(z_t | x_{1:T})
+
+
+class BestPath(NamedTuple):
+    """The single most probable path."""
+
+    log_joint: Tensor  #: ()  log p(x_{1:T}, z_{1:T}) of that path; -inf where no path is possible
+    states: Tensor  #: (T,), or (T, M) for M chains; -1 where no path is possible
+
+
+def log_likelihood(potentials: Potentials) -> Tensor:
+    """log p(x_{1:T}) = logsumexp over z_T of alpha[T]; shape () or (N,). -inf for impossible
+    observations.
+
+    Differentiable in every potential: the gradients are the expected counts, and 0 where a
+    potential is -inf. Cost T · M · K^(M+1). Rabiner 1989, eq. 21. Taught in chapter 2.
+    """
+    check(potentials)
+    return _evidence(potentials, forward(potentials, _logsumexp))
+
+
+def filter_states(potentials: Potentials) -> Filtered:
+    """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1}) at every step, both (T, *S): alpha[t], normalised,
+    and alpha[t-1] moved on.
+
+    Raises ValueError for impossible observations. Rabiner 1989, eqs. 19-20, normalised. Taught in
+    chapter 3.
+    """
+    check(potentials)
+    alpha = forward(potentials, _logsumexp)
+    evidence = _possible(_evidence(potentials, alpha))
+    time = -1 - potentials.log_initial.ndim
+    _, log_transitions, _ = by_step(potentials)
+    messages = alpha.unbind(time)
+    predicted = [potentials.log_initial.expand_as(messages[0])]
+    predicted += [
+        move(a, matrices, _logsumexp)
+        for a, matrices in zip(messages, log_transitions, strict=False)
+    ]
+    return Filtered(
+        evidence, _probs(potentials, alpha), _probs(potentials, torch.stack(predicted, time))
+    )
+
+
+def smooth_states(potentials: Potentials) -> Smoothed:
+    """p(z_t | x_{1:T}) at every step, (T, *S): exp(alpha[t] + beta[t]), normalised.
+
+    Raises ValueError for impossible observations. Rabiner 1989, eq. 27. Taught in chapter 3.
+    """
+    check(potentials)
+    alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
+    return Smoothed(_possible(_evidence(potentials, alpha)), _probs(potentials, alpha + beta))
+
+
+def pairwise_probs(potentials: Potentials) -> Tensor:
+    """p(z_t, z_{t+1} | x_{1:T}) for each of the T-1 moves of one chain; shape (T-1, K, K).
+
+    exp(alpha[t] + log_transitions + log_likelihoods[t+1] + beta[t+1]), normalised over both states.
+    Raises ValueError for impossible observations, and for several chains. Rabiner 1989, eq. 37.
+    Taught in chapter 3.
+    """
+    check(potentials, num_chains=1)
+    alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
+    _possible(_evidence(potentials, alpha))
+    return _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
+
+
+def expected_counts(potentials: Potentials) -> Counts:
+    """Expected starts (K,), moves (K, K) and visits (T, K) of one chain: what Baum-Welch learns
+    from.
+
+    Raises ValueError for impossible observations, and for several chains. Rabiner 1989, eqs. 27, 37
+    and 40. Taught in chapter 3.
+    """
+    check(potentials, num_chains=1)
+    alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
+    evidence = _possible(_evidence(potentials, alpha))
+    states = _probs(potentials, alpha + beta)
+    num_steps, num_states = alpha.shape[-2:]
+    stride = max(1, PAIRS_AT_ONCE * num_steps // (alpha.numel() * num_states))
+    transitions = alpha.new_zeros(*alpha.shape[:-2], num_states, num_states)
+    for start in range(0, num_steps - 1, stride):
+        transitions = transitions + _pairs(
+            potentials, alpha, beta, start, min(start + stride, num_steps - 1)
+        ).sum(-3)
+    return Counts(evidence, states.select(-2, 0), transitions, states)
+
+
+def viterbi(potentials: Potentials) -> BestPath:
+    """argmax over z_{1:T} of log p(x_{1:T}, z_{1:T}), and its log joint; states (T,), or (T, M) for
+    M chains.
+
+    Of equally good paths, one. Where no path is possible the log joint is -inf and every state is
+    -1. Cost T · M · K^(M+1). Viterbi 1967; Rabiner 1989, eqs. 32-35. Taught in chapter 4.
+    """
+    check(potentials)
+    delta = forward(potentials, torch.amax)
+    log_joint = _last(potentials, delta).amax(-1)
+    states = trace_back(potentials, delta, torch.argmax)
+    dead = log_joint.isneginf().reshape(*log_joint.shape, *[1] * (states.ndim - log_joint.ndim))
+    return BestPath(log_joint, states.masked_fill(dead, -1))
+
+
+def sample_states(potentials: Potentials, num_samples: int, seed: int | None = None) -> Tensor:
+    """`num_samples` independent draws from p(z_{1:T} | x_{1:T}); (num_samples, T), or (num_samples,
+    T, M).
+
+    Forward filtering, backward sampling: the last state from alpha[T], each earlier one given its
+    successor. A batch gives (num_samples, N, T). The same seed gives the same draws. Raises
+    ValueError for impossible observations, and for fewer than one sample. Scott 2002, sec. 2.1.3.
+    Taught in chapter 3.
+    """
+    check(potentials)
+    if not isinstance(num_samples, int) or num_samples < 1:
+        raise ValueError(f"num_samples: got {num_samples!r}, needs an integer of at least 1")
+    alpha = forward(potentials, _logsumexp).detach()
+    _possible(_evidence(potentials, alpha))
+    generator = None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
+
+    def draw(scores: Tensor, dim: int) -> Tensor:
+        """A state with probability proportional to exp(scores): the largest of scores plus Gumbel
+        noise.
+        """
+        return (scores - torch.empty_like(scores).exponential_(generator=generator).log()).argmax(
+            dim
+        )
+
+    detached = potentials._replace(
+        log_transitions=tuple(a.detach() for a in potentials.log_transitions)
+    )
+    return trace_back(detached, alpha.expand(num_samples, *alpha.shape), draw)
+
+
+def check(potentials: Potentials, num_chains: int | None = None) -> None:
+    """Raise ValueError, naming the field, what it holds and what it needs, unless the potentials
+    fit together.
+    """
+    log_initial, log_transitions, log_likelihoods, lengths = potentials
+    sizes = tuple(log_initial.shape)
+    if not sizes or 0 in sizes:
+        raise ValueError(
+            f"log_initial: got shape {sizes}, needs (K,) or (K_1, ..., K_M), each at least 1"
+        )
+    if num_chains is not None and len(sizes) != num_chains:
+        raise ValueError(f"log_initial: got {len(sizes)} chains, shape {sizes}; needs {num_chains}")
+    shape = tuple(log_likelihoods.shape)
+    if shape[-len(sizes) :] != sizes or len(shape) - len(sizes) not in (1, 2):
+        raise ValueError(
+            f"log_likelihoods: got shape {shape}, needs (T, *{sizes}) or (N, T, *{sizes})"
+        )
+    if 0 in shape:
+        raise ValueError(
+            f"log_likelihoods: got shape {shape}, needs at least one step of at least one sequence"
+        )
+    num_steps = shape[-1 - len(sizes)]
+    if isinstance(log_transitions, Tensor) or len(log_transitions) != len(sizes):
+        raise ValueError(
+            f"log_transitions: needs a tuple of {len(sizes)} tensor(s), one for each chain"
+        )
+    for m, (matrix, size) in enumerate(zip(log_transitions, sizes, strict=True)):
+        if tuple(matrix.shape) not in ((size, size), (num_steps - 1, size, size)):
+            needs = f"({size}, {size}) or ({num_steps - 1}, {size}, {size})"
+            raise ValueError(
+                f"log_transitions[{m}]: got shape {tuple(matrix.shape)}, needs {needs}"
+            )
+    matrices = [(f"log_transitions[{m}]", matrix) for m, matrix in enumerate(log_transitions)]
+    for name, values in [
+        ("log_initial", log_initial),
+        *matrices,
+        ("log_likelihoods", log_likelihoods),
+    ]:
+        wrong = values.isnan() | values.isposinf()
+        if wrong.any():
+            where = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"{name}: {values[tuple(where)]} at {where}, needs numbers below infinity"
+            )
+    if lengths is not None:
+        if len(shape) == len(sizes) + 1 or tuple(lengths.shape) != shape[:1]:
+            raise ValueError(
+                f"lengths: got shape {tuple(lengths.shape)}, needs one for each sequence of a batch"
+            )
+        if lengths.is_floating_point() or lengths.min() < 1 or lengths.max() > num_steps:
+            raise ValueError(
+                f"lengths: got {lengths.tolist()}, needs integers from 1 to {num_steps}"
+            )
+
+
+class _LogSumExp(torch.autograd.Function):
+    """torch.logsumexp, but where every term is log 0 the gradient is 0 and not NaN."""
+
+    @staticmethod
+    def forward(ctx, scores, dim):
+        total = torch.logsumexp(scores, dim)
+        ctx.dim = dim
+        ctx.save_for_backward(scores, total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient):
+        scores, total = ctx.saved_tensors
+        total = total.masked_fill(total.isneginf(), 0.0).unsqueeze(ctx.dim)
+        return gradient.unsqueeze(ctx.dim) * (scores - total).exp(), None
+
+
+_logsumexp = _LogSumExp.apply
+
+
+def _last(potentials: Potentials, messages: Tensor) -> Tensor:
+    """The message of the last step, every joint state in one axis: () + (prod(S),) or (N,
+    prod(S)).
+    """
+    num_chains = potentials.log_initial.ndim
+    return messages.select(-1 - num_chains, -1).flatten(-num_chains)
+
+
+def _evidence(potentials: Potentials, alpha: Tensor) -> Tensor:
+    return _logsumexp(_last(potentials, alpha), -1)
+
+
+def _possible(evidence: Tensor) -> Tensor:
+    """Raise ValueError where the log-likelihood is -inf: there is no posterior to speak of."""
+    if evidence.isneginf().any():
+        which = f" {evidence.isneginf().nonzero().flatten().tolist()}" if evidence.ndim else ""
+        raise ValueError(
+            f"observations: sequence{which} has probability 0 under this model, no posterior exists"
+        )
+    return evidence
+
+
+def _probs(potentials: Potentials, scores: Tensor) -> Tensor:
+    """Normalise over the states, and blank what lies behind the end of a shorter sequence."""
+    num_chains = potentials.log_initial.ndim
+    probs = scores.flatten(-num_chains).softmax(-1).reshape(scores.shape)
+    if potentials.lengths is None:
+        return probs
+    time = torch.arange(scores.shape[1], device=scores.device)
+    running = time < potentials.lengths[:, None]
+    return probs * running.reshape(*running.shape, *[1] * num_chains)
+
+
+def _pairs(potentials: Potentials, alpha: Tensor, beta: Tensor, start: int, stop: int) -> Tensor:
+    """p(z_t, z_{t+1} | x) for the moves from `start` up to `stop`; (stop - start, K, K)."""
+    (matrix,) = potentials.log_transitions
+    left = alpha[..., start:stop, :, None]
+    entered = (potentials.log_likelihoods + beta)[..., start + 1 : stop + 1, None, :]
+    scores = left + (matrix[start:stop] if matrix.ndim == 3 else matrix) + entered
+    probs = scores.flatten(-2).softmax(-1).reshape(scores.shape)
+    if potentials.lengths is None:
+        return probs
+    moves = torch.arange(start, stop, device=alpha.device)
+    return probs * (moves + 1 < potentials.lengths[:, None])[..., None, None]

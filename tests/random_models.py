@@ -1,0 +1,53 @@
+"""Random small models for the tests: one and two chains, fixed and changing transitions, forbidden
+moves, float64.
+"""
+
+import torch
+from hypothesis import strategies as st
+
+from hmmlib.recursion import Potentials
+
+
+def random_potentials(
+    seed, sizes, num_steps, batch=(), changing=False, forbidden=0.0, lengths=None
+) -> Potentials:
+    """Log-potentials of any sign; each move is forbidden with the given probability."""
+    g = torch.Generator().manual_seed(seed)
+
+    def scores(*shape):
+        values = 3 * torch.randn(*shape, generator=g, dtype=torch.float64)
+        return values.masked_fill(torch.rand(*shape, generator=g) < forbidden, -torch.inf)
+
+    moves = (num_steps - 1,) if changing else ()
+    transitions = tuple(scores(*moves, size, size) for size in sizes)
+    likelihoods = 3 * torch.randn(*batch, num_steps, *sizes, generator=g, dtype=torch.float64)
+    return Potentials(scores(*sizes), transitions, likelihoods, lengths)
+
+
+@st.composite
+def potentials(draw, num_chains=None, forbidden=True):
+    """One sequence of a random model with T 1-4, K 1-3, one or two chains."""
+    num_chains = num_chains or draw(st.integers(1, 2))
+    return random_potentials(
+        seed=draw(st.integers(0, 2**31)),
+        sizes=tuple(draw(st.integers(1, 3)) for _ in range(num_chains)),
+        num_steps=draw(st.integers(1, 4)),
+        changing=draw(st.booleans()),
+        forbidden=draw(st.sampled_from([0.0, 0.3])) if forbidden else 0.0,
+    )
+
+
+def joint_paths(p: Potentials):
+    """Every path of joint states, (P, T, M), for one or more chains."""
+    from hmmlib.enumeration import all_paths
+
+    sizes = p.log_initial.shape
+    flat = all_paths(p.log_initial.numel(), p.log_likelihoods.shape[0])
+    return torch.stack(torch.unravel_index(flat, sizes), dim=-1)
+
+
+def one_sequence(p: Potentials, n: int) -> Potentials:
+    """The n-th sequence of a batch, cut to its length."""
+    length = p.log_likelihoods.shape[1] if p.lengths is None else int(p.lengths[n])
+    moves = tuple(a[: length - 1] if a.ndim == 3 else a for a in p.log_transitions)
+    return Potentials(p.log_initial, moves, p.log_likelihoods[n, :length])

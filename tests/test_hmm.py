@@ -1,0 +1,223 @@
+"""The model: what it accepts, what it refuses and in which words, and that its samples follow
+it.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+)
+from torch.testing import assert_close
+
+from hmmlib.datasets import weather
+from hmmlib.hmm import HMM
+from hmmlib.inference import log_likelihood, smooth_states
+
+PI, A = [0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]]
+B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.6, 0.5], A, B), "initial_probs: sums to 1.1, needs 1"),
+        (([1.2, -0.2], A, B), r"initial_probs: -0.2 at \[1\], needs probabilities"),
+        (([float("nan"), 1.0], A, B), "initial_probs: nan"),
+        (([], A, B), "initial_probs: got shape"),
+        ((A, A, B), r"initial_probs: got shape \(2, 2\), needs \(K,\)"),
+        ((PI, [[0.7, 0.3], [0.5, 0.6]], B), "transition_matrix: row 1 sums to 1.1, needs 1"),
+        (
+            (PI, [[0.7, 0.4], [0.3, 0.6]], B),
+            "transition_matrix: row 0 sums to 1.1, needs 1; its columns do",
+        ),
+        ((PI, np.eye(3), B), r"transition_matrix: got shape \(3, 3\), needs \(2, 2\)"),
+        ((PI, PI, B), r"transition_matrix: got shape \(2,\), needs \(K, K\)"),
+        ((PI, A, [[0.1, 0.4, 0.6], B[1]]), "emission: row 0 sums to 1.1, needs 1"),
+        (
+            (PI, A, np.transpose(B)),
+            "emission: row 0 sums to 0.7, needs 1; its columns do, is it transposed",
+        ),
+        (
+            (PI, A, Categorical(torch.tensor(B).T)),
+            r"emission: got batch_shape \(3,\), needs \(2,\).*transposed",
+        ),
+        ((PI, A, Normal(0.0, 1.0)), r"emission: got batch_shape \(\), needs \(2,\)"),
+        ((PI, A, "Categorical"), "emission: got str"),
+        ((None, A, B), "initial_probs: got"),
+    ],
+)
+def test_a_wrong_model_is_refused_in_words(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HMM(*arguments)
+
+
+GAUSS = HMM(PI, A, Normal(torch.tensor([0.0, 5.0]).double(), 1.0))
+VECTOR = HMM(PI, A, MultivariateNormal(torch.zeros(2, 3).double(), torch.eye(3).double()))
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        (
+            weather.hmm,
+            {"observations": [0, 3, 1]},
+            "observations: 3 at step 1, needs an integer from 0 to 2",
+        ),
+        (weather.hmm, {"observations": [[0, 1], [0, -1]]}, "-1 at step 1 of sequence 1"),
+        (weather.hmm, {"observations": [0.5]}, "observations: 0.5 at step 0"),
+        (weather.hmm, {"observations": []}, "observations: got shape"),
+        (weather.hmm, {"observations": 1}, r"observations: got shape \(\)"),
+        (weather.hmm, {"observations": [[0, 1], [0]]}, "pad them and pass lengths"),
+        (
+            weather.hmm,
+            {"observations": ["walk", "shop"]},
+            "observations: got list, needs a tensor or a list of numbers",
+        ),
+        (weather.hmm, {"observations": [0, 1], "lengths": [2]}, "lengths: got shape"),
+        (
+            weather.hmm,
+            {"observations": [[0, 1]], "lengths": [3]},
+            r"lengths: got \[3\], needs integers from 1 to 2",
+        ),
+        (
+            weather.hmm,
+            {"observations": [0, 1], "observed": [True]},
+            "observed: got torch.bool of shape",
+        ),
+        (weather.hmm, {"observations": [0, 1], "observed": [1, 0]}, "observed: got torch.int64"),
+        (
+            GAUSS,
+            {"observations": [0.0, float("inf")]},
+            "observations: inf at step 1, needs a finite value",
+        ),
+        (
+            VECTOR,
+            {"observations": torch.zeros(5)},
+            r"observations: got shape \(5,\), needs \(T, 3\)",
+        ),
+    ],
+)
+def test_wrong_observations_are_refused_in_words(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        model.potentials(**arguments)
+
+
+def test_lists_arrays_and_tensors_mean_the_same_and_tensors_keep_their_dtype():
+    as_lists = HMM(PI, A, B)
+    assert as_lists.initial_probs.dtype == torch.float64
+    assert_close(
+        HMM(*(np.array(x) for x in (PI, A, B))).transition_matrix, as_lists.transition_matrix
+    )
+    single = HMM(*(torch.tensor(x) for x in (PI, A, B)))
+    p = single.potentials(weather.fortnight.observations)
+    assert {x.dtype for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)} == {
+        torch.float32
+    }
+    assert_close(
+        log_likelihood(p).item(), -15.148962, rtol=0.0, atol=1e-4
+    )  # FACTS: float32 is about 6e-6 off
+
+
+def test_a_model_is_frozen():
+    with pytest.raises(AttributeError):
+        weather.hmm.initial_probs = torch.ones(2) / 2
+
+
+def test_log_likelihoods_are_the_emissions_log_prob():
+    p = weather.hmm.potentials([2, 0])
+    assert_close(p.log_likelihoods.exp(), torch.tensor([[0.5, 0.1], [0.1, 0.6]]).double())
+    p = VECTOR.potentials(torch.ones(4, 3))
+    assert_close(p.log_likelihoods, VECTOR.emission.log_prob(torch.ones(4, 1, 3).double()))
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        Categorical(probs=torch.tensor([[1.0, 0.0], [0.5, 0.5]]).double()),
+        Categorical(logits=torch.tensor([[0.0, -torch.inf], [1.0, 1.0]]).double()),
+        Bernoulli(probs=torch.tensor([0.0, 0.5]).double()),
+        Bernoulli(logits=torch.tensor([-torch.inf, 0.0]).double()),
+    ],
+)
+def test_what_a_state_cannot_emit_has_log_probability_minus_infinity(emission):
+    """torch floors probabilities at 2e-16, and its log 0 is -36."""
+    p = HMM(PI, A, emission).potentials([0, 1])
+    assert_close(
+        p.log_likelihoods.exp(),
+        torch.tensor([[1.0, 0.5], [0.0, 0.5]]).double(),
+        rtol=1e-15,
+        atol=0.0,
+    )
+    assert p.log_likelihoods[1, 0] == -torch.inf
+
+
+def test_missing_observations_say_nothing():
+    x = torch.tensor([1.0, torch.nan, 4.0]).double()
+    p = GAUSS.potentials(x)
+    assert (p.log_likelihoods[1] == 0).all() and (p.log_likelihoods[[0, 2]] != 0).all()
+    masked = GAUSS.potentials(x.nan_to_num(99.0), observed=[True, False, True])
+    assert_close(masked.log_likelihoods, p.log_likelihoods)
+    # by hand: the sum over what might have been seen
+    whole = sum(
+        log_likelihood(weather.hmm.potentials([0, symbol, 1])).exp() for symbol in range(3)
+    )  # fmt: skip
+    missing = weather.hmm.potentials([0, 0, 1], observed=torch.tensor([True, False, True]))
+    assert_close(log_likelihood(missing).exp(), whole)
+    nothing = weather.hmm.potentials(torch.full((3,), torch.nan))
+    assert_close(log_likelihood(nothing).item(), 0.0)
+
+
+def test_what_lies_behind_a_sequences_end_is_not_read():
+    p = weather.hmm.potentials([[0, 1, 2], [2, -7, 99]], lengths=[3, 1])
+    assert_close(log_likelihood(p)[1], log_likelihood(weather.hmm.potentials([2])))
+
+
+def test_sampling_is_repeatable_and_leaves_the_stream_alone():
+    torch.manual_seed(0)
+    before = torch.rand(1)
+    torch.manual_seed(0)
+    one, two = GAUSS.sample(20, seed=5), GAUSS.sample(20, seed=5)
+    assert torch.rand(1) == before
+    assert (one.states == two.states).all() and (one.observations == two.observations).all()
+    assert (GAUSS.sample(20, seed=6).observations != one.observations).any()
+    with pytest.raises(ValueError, match="num_steps"):
+        GAUSS.sample(0)
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        Categorical(torch.tensor(B).double()),
+        Normal(torch.tensor([0.0, 5.0]).double(), torch.tensor([1.0, 2.0]).double()),
+        Poisson(torch.tensor([1.0, 7.0]).double()),
+        Independent(Normal(torch.zeros(2, 3).double(), 1.0), 1),
+        Independent(Bernoulli(torch.tensor([[0.1, 0.9], [0.8, 1.0]]).double()), 1),
+    ],
+)
+def test_samples_follow_the_model(emission):
+    """Visits and moves within five standard errors of the stationary chain, emissions of their own
+    mean.
+    """
+    model = HMM(PI, A, emission)
+    states, x = model.sample(4000, seed=0)
+    assert x.shape == (4000, *emission.event_shape)
+    rainy = (states == 0).double().mean().item()
+    # an autocorrelated share: variance pi0 pi1 (1 + rho) / (1 - rho) / T, rho = .7 + .6 - 1
+    assert abs(rainy - 4 / 7) <= 5 * (4 / 7 * 3 / 7 * 1.3 / 0.7 / 4000) ** 0.5
+    stays = (states[1:][states[:-1] == 0] == 0).double()
+    assert abs(stays.mean() - 0.7) <= 5 * (0.7 * 0.3 / len(stays)) ** 0.5
+    expected = (
+        emission.probs @ torch.arange(3).double()
+        if isinstance(emission, Categorical)
+        else emission.mean
+    )
+    for k in range(2):
+        mine = x[states == k].double()
+        assert ((mine.mean(0) - expected[k]).abs() <= 5 * mine.std(0) / len(mine) ** 0.5).all()
+    assert smooth_states(model.potentials(x)).smoothed_probs.isfinite().all()

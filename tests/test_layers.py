@@ -1,0 +1,45 @@
+"""Imports point down: a module of hmmlib imports only from the layers below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "hmmlib"
+LAYERS = [  # a module may import from rows above its own
+    {"recursion", "draw", "plot", "show"},
+    {"enumeration", "inference", "hmm"},
+    {"datasets.weather", "pyro_models"},
+    {"datasets"},
+]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_point_down(path):
+    name = module_name(path)
+    layer = next((i for i, row in enumerate(LAYERS) if name in row), None)
+    assert layer is not None, f"{name} has no layer: give it one in {Path(__file__).name}"
+    below = set().union(*LAYERS[:layer])
+    for node in ast.walk(ast.parse(path.read_text())):
+        imported = (
+            [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else [a.name for a in getattr(node, "names", [])]
+        )
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for each in imported:
+                if each and each.startswith("hmmlib"):
+                    assert each.removeprefix("hmmlib.") in below, (
+                        f"{name} imports {each}, which is not below it"
+                    )
+
+
+def test_the_definition_stays_short():
+    assert len((PACKAGE / "recursion.py").read_text().splitlines()) <= 150

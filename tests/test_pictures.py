@@ -1,0 +1,85 @@
+"""Drawings and figures show what they are told to, and say in words what they cannot draw."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from hmmlib import draw, plot
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def words(ax):
+    return {text.get_text() for text in ax.texts} - {""}
+
+
+def test_unrolled_shades_what_is_observed_and_only_that():
+    ax = draw.unrolled(["$z_1$", "$z_2$", "$z_3$"], ["walk", "shop", "clean"])
+    assert words(ax) == {"$z_1$", "$z_2$", "$z_3$", "walk", "shop", "clean"}
+    nodes = ax.collections[0]
+    shaded = {
+        tuple(xy)
+        for xy, color in zip(nodes.get_offsets(), nodes.get_facecolors(), strict=True)
+        if tuple(color) == to_rgba(draw.OBSERVED)
+    }
+    assert shaded == {(0.0, -1.0), (1.0, -1.0), (2.0, -1.0)}
+    assert len(ax.patches) == 5  # two moves, three emissions
+
+
+def test_state_diagram_has_an_arrow_and_a_number_for_each_possible_move():
+    ax = draw.state_diagram([[0.7, 0.3, 0], [0, 0.6, 0.4], [0, 0, 1]], ["a", "b", "c"])
+    assert words(ax) == {"a", "b", "c", "0.7", "0.3", "0.6", "0.4", "1"}
+
+
+def test_trellis_draws_every_move_and_the_path_bold():
+    ax = draw.trellis(
+        ("R", "S"), ("walk", "shop", "walk"), values=[[1, 2], [3, 4], [5, 6]], path=[0, 1, 1]
+    )
+    assert words(ax) == {"R", "S", "walk", "shop", "1", "2", "3", "4", "5", "6"}
+    assert len(ax.patches) == 8
+    assert sorted(arrow.get_linewidth() for arrow in ax.patches) == [1.0] * 6 + [3.5] * 2
+
+
+def test_plate_names_its_parts():
+    assert {"$z_t$", "$x_t$", r"$\pi$", "$A$", "$B$"} <= words(draw.plate())
+    assert {"S", "W"} <= words(draw.plate(hidden="S", observed="W"))
+
+
+def test_strips_paint_each_state_in_its_colour():
+    ax = plot.strips(
+        {"truth": [0, 1, 1], "guess": [1, 1, 0]}, ("Rainy", "Sunny"), text=["a", "b", "c"]
+    )
+    mesh = ax.collections[0]
+    painted = mesh.to_rgba(mesh.get_array()).reshape(2, 3, 4)
+    assert np.allclose(painted[0, 0], to_rgba(plot.STATE_COLORS[0]))
+    assert np.allclose(painted[1, 0], to_rgba(plot.STATE_COLORS[1]))
+    assert {"a", "b", "c"} == words(ax)
+
+
+def test_state_probs_draw_bars_as_high_as_the_probabilities():
+    probs = np.array([[0.2, 0.8], [0.9, 0.1]])
+    ax = plot.state_probs(probs, ("Rainy", "Sunny"), truth=[1, 0], others={"filtered": probs})
+    assert [bar.get_height() for bar in ax.containers[0]] == [0.2, 0.9]
+    assert list(ax.lines[0].get_ydata()) == [0.2, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: draw.unrolled(["a"], []), "observed: got 0 labels, needs as many as hidden, 1"),
+        (lambda: draw.state_diagram([[1.0]], ["a", "b"]), r"transition_matrix: got shape \(1, 1\)"),
+        (lambda: draw.trellis("RS", "ab", values=[[1]]), r"values: got shape \(1, 1\), needs"),
+        (lambda: draw.trellis("RS", "ab", path=[0, 2]), r"path: got \[0, 2\], needs 2 states"),
+        (lambda: plot.strips({"a": [0], "b": [0, 1]}, "RS"), "rows: got lengths"),
+        (lambda: plot.strips({"a": [2]}, "RS"), "needs states from 0 to 1"),
+        (lambda: plot.strips({"a": [0]}, "RS", text=["x", "y"]), "text: got 2 words"),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
