@@ -121,12 +121,13 @@ def trellis(
         if path is None
         else {((t, path[t]), (t + 1, path[t + 1])) for t in range(num_steps - 1)}
     )
-    ax = _canvas(ax, 1.5 + 1.5 * num_steps, 0.7 + 0.85 * num_states)
+    ax = _canvas(ax, 1.2 + 1.3 * num_steps, 0.4 + 0.95 * num_states)
     _render(graph, ax, width=[3.5 if edge in taken else 1.0 for edge in graph.edges], font_size=10)
     for k, label in enumerate(states):
         ax.text(-0.32, -0.8 * k, label, ha="right", va="center", fontsize=12)
     for t, label in enumerate(steps):
         ax.text(t, -0.8 * num_states + 0.2, label, ha="center", va="center", fontsize=11)
+    ax.set(xlim=(-0.75, num_steps - 0.6), ylim=(-0.8 * num_states, 0.42))
     return ax
 
 
@@ -220,7 +221,8 @@ def _render(
         node_color=list(nx.get_node_attributes(graph, "color").values()),
     )  # fmt: skip
     nx.draw_networkx_edges(
-        graph, place, ax=ax, node_size=node_size, arrowsize=15, width=width, connectionstyle=connectionstyle
+        graph, place, ax=ax, node_size=node_size, arrowsize=15, width=width,
+        connectionstyle=connectionstyle,
     )  # fmt: skip
     labels = nx.get_node_attributes(graph, "label")
     nx.draw_networkx_labels(graph, place, labels, ax=ax, font_size=font_size)

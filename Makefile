@@ -1,0 +1,56 @@
+# From Rain to Watts. `make help` explains.
+PYTHON ?= python3
+BIN := .venv/bin
+CHAPTERS ?= $(wildcard chapters/*.ipynb)
+
+# Small tensors are slower on several threads than on one, and the tests already run side by side.
+export OMP_NUM_THREADS := 1
+
+.PHONY: help book test lint format execute check repo clean
+
+help:
+	@echo "make book      build the site from the stored outputs, warnings are errors"
+	@echo "make test      every check: lint, unit tests, every chapter re-executed, the book itself"
+	@echo "make execute   re-run chapters and store their outputs (CHAPTERS=... for some of them)"
+	@echo "make format    format code and chapters"
+	@echo "make check     what to run before a commit: format, test, book"
+	@echo "make repo      put the repository's address everywhere: make repo URL=https://github.com/OWNER/NAME"
+	@echo "make clean     remove the environment and all that was built"
+
+book: .venv/installed
+	rm -rf _build
+	$(BIN)/jupyter-book build . --all -n -W --keep-going
+	@echo
+	@echo "The book is built. Open file://$(CURDIR)/_build/html/index.html"
+
+test: .venv/installed lint
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+execute: .venv/installed
+	$(BIN)/jupyter execute --inplace --JupyterApp.log_level=ERROR $(CHAPTERS)
+	$(BIN)/nbstripout --keep-output --keep-count \
+		--extra-keys "metadata.language_info cell.metadata.execution" $(CHAPTERS)
+
+check: format test book
+
+repo: .venv/installed
+	$(BIN)/python _ext/repository.py $(URL)
+
+clean:
+	rm -rf .venv _build build hmmlib.egg-info
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "$$($(PYTHON) --version) is too old, needs 3.11: make PYTHON=python3.12 book"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,30 @@
+"""The chapters as the tests of the book read them."""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+
+
+def cells(path: Path, kind: str | None = None) -> list[dict]:
+    """The cells of a notebook, all or of one kind, each with its source as one string."""
+    found = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in found:
+        cell["source"] = "".join(cell["source"])
+    return [cell for cell in found if kind in (None, cell["cell_type"])]
+
+
+def texts(output: dict) -> list[str]:
+    """Everything an output says in characters."""
+    said = [output.get("text", ""), output.get("traceback", "")]
+    said += [value for mime, value in output.get("data", {}).items() if mime.startswith("text/")]
+    return ["".join(each) for each in said]
+
+
+def solutions(path: Path) -> list[str]:
+    """The code of the folded solutions, one string for each exercise."""
+    prose = "\n".join(cell["source"] for cell in cells(path, "markdown"))
+    folded = re.findall(r"<details>.*?</details>", prose, flags=re.S)
+    return ["\n".join(re.findall(r"```python\n(.*?)```", each, flags=re.S)) for each in folded]

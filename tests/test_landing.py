@@ -1,0 +1,20 @@
+"""The picture on the landing page is what its script draws."""
+
+import base64
+import io
+import sys
+
+import matplotlib.pyplot as plt
+from chapters import ROOT
+from conftest import same_picture
+
+sys.path.insert(0, str(ROOT / "_ext"))
+import landing
+
+
+def test_the_picture_is_current():
+    drawn = io.BytesIO()
+    landing.landing_picture().savefig(drawn, dpi=144)
+    plt.close("all")
+    stored = landing.PICTURE.read_bytes()
+    assert same_picture(*(base64.b64encode(x).decode() for x in (stored, drawn.getvalue())))
