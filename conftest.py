@@ -1,9 +1,9 @@
-"""How stored outputs are compared with fresh ones: numbers to 1e-9, pictures pixel by pixel, the
-rest to the letter.
+"""How stored outputs are compared with fresh ones: numbers to 1e-9, pictures pixel by
+pixel, the rest to the letter.
 
-Plain nbval compares text to the last character, which the last bits of a float do not survive on
-another processor, and does not compare pictures at all. It compares outputs as strings, so a string
-that knows how to compare is enough.
+Plain nbval compares text to the last character, which the last bits of a float do not
+survive on another processor, and does not compare pictures at all. It compares outputs
+as strings, so a string that knows how to compare is enough.
 """
 
 import base64
@@ -36,24 +36,32 @@ class Output(str):
 
 
 def same_text(one: str, two: str) -> bool:
-    """The same words, and the same numbers to a relative 1e-9: any digit that a reader is shown
-    counts.
+    """The same words, and the same numbers to a relative 1e-9: any digit that a reader
+    is shown counts.
     """
     if NUMBER.sub("#", one) != NUMBER.sub("#", two):
         return False
     pairs = zip(NUMBER.findall(one), NUMBER.findall(two), strict=True)
     return all(
-        a == b or math.isclose(float(a), float(b), rel_tol=1e-9, abs_tol=1e-13) for a, b in pairs
+        a == b or math.isclose(float(a), float(b), rel_tol=1e-9, abs_tol=1e-13)
+        for a, b in pairs
     )
 
 
 def same_picture(one: str, two: str) -> bool:
-    """The same size, and no more than a few pixels of difference, such as the edge of a letter."""
+    """The same size, and no more than a few pixels of difference, such as the edge of a
+    letter.
+    """
     one, two = (
-        np.asarray(Image.open(io.BytesIO(base64.b64decode(x))).convert("RGBA"), dtype=int)
+        np.asarray(
+            Image.open(io.BytesIO(base64.b64decode(x))).convert("RGBA"), dtype=int
+        )
         for x in (one, two)
     )
-    return one.shape == two.shape and (abs(one - two).max(axis=-1) > LOUD).sum() <= MOST_LOUD_PIXELS
+    return (
+        one.shape == two.shape
+        and (abs(one - two).max(axis=-1) > LOUD).sum() <= MOST_LOUD_PIXELS
+    )
 
 
 def pytest_configure(config):

@@ -1,5 +1,5 @@
-"""What the site needs beyond Jupyter Book: mathematics without a network, a tidy page, docstrings
-as they are written.
+"""What the site needs beyond Jupyter Book: mathematics without a network, a tidy page,
+docstrings as they are written.
 """
 
 import importlib.util
@@ -19,13 +19,17 @@ def setup(app):
 def configure(app, config):
     """Options that `_config.yml` cannot set without losing Jupyter Book's own."""
     config.mathjax_path = "mathjax/tex-mml-chtml.js"
-    config.html_theme_options["navbar_persistent"] = []  # one search button, the theme's
-    config.html_context["default_mode"] = "auto"  # follow the reader's system, light or dark
+    config.html_theme_options[
+        "navbar_persistent"
+    ] = []  # one search button, the theme's
+    config.html_context["default_mode"] = (
+        "auto"  # follow the reader's system, light or dark
+    )
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
-    """Jupyter Book loads Thebe's scripts twice, which is an error on every page, and the book does
-    not use them.
+    """Jupyter Book loads Thebe's scripts twice, which is an error on every page, and
+    the book does not use them.
     """
     for files in ("script_files", "css_files"):
         context[files] = [
@@ -36,8 +40,8 @@ def drop_thebe(app, pagename, templatename, context, doctree):
 
 
 def as_written(app, what, name, obj, options, lines):
-    """Show a docstring as it reads in the source: `code` in backticks, tables and equations line by
-    line, no markup.
+    """Show a docstring as it reads in the source: `code` in backticks, tables and
+    equations line by line, no markup.
     """
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines).strip())
     lines.clear()
@@ -50,7 +54,9 @@ def as_written(app, what, name, obj, options, lines):
         else:
             pieces = re.split(r"(`[^`]+`)", paragraph)
             pieces = [
-                f"`{piece}`" if piece[:1] == "`" else re.sub(r"([*|\\_])", r"\\\1", piece)
+                f"`{piece}`"
+                if piece[:1] == "`"
+                else re.sub(r"([*|\\_])", r"\\\1", piece)
                 for piece in pieces
             ]
             lines.extend("".join(pieces).split("\n"))
@@ -62,7 +68,11 @@ def ship_mathjax(app, exception):
     if exception or app.builder.format != "html":
         return
     source = (
-        Path(importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0])
+        Path(
+            importlib.util.find_spec(
+                "sphinx-mathjax-offline"
+            ).submodule_search_locations[0]
+        )
         / "static/mathjax"
     )
     target = Path(app.outdir) / "_static/mathjax"

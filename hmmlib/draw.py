@@ -1,9 +1,8 @@
-"""Graphical models as pictures. White circles are hidden, shaded ones observed, dots are fixed
-parameters.
+"""Graphical models as pictures. White is hidden, shaded observed, a dot a parameter.
 
-Every function draws on `ax`, or on a new figure, and returns the matplotlib Axes. Labels are the
-caller's; `$...$` is mathematics. Layout is by hand, since a chain *is* a grid; nodes, arrows and
-labels are networkx's.
+Every function draws on `ax`, or on a new figure, and returns the matplotlib Axes.
+Labels are the caller's; `$...$` is mathematics. Layout is by hand, since a chain *is* a
+grid; nodes, arrows and labels are networkx's.
 """
 
 from collections.abc import Sequence
@@ -19,11 +18,14 @@ HIDDEN, OBSERVED, INK = "white", "#c8c8c8", "black"
 NODE_SIZE, STATE_SIZE = 1500, 2600  # area in points squared, as networkx has it
 
 
-def unrolled(hidden: Sequence[str], observed: Sequence[str], ax: Axes | None = None) -> Axes:
-    """The chain step by step: T hidden nodes in a row, each above the observed node it emits.
+def unrolled(
+    hidden: Sequence[str], observed: Sequence[str | None], ax: Axes | None = None
+) -> Axes:
+    """The chain step by step: T hidden nodes in a row, an observed node under each.
 
-    `hidden` and `observed` are T labels each, for instance `["$z_1$", "$z_2$"]` and `["walk",
-    "shop"]`. Raises ValueError unless there are as many of one as of the other, and at least one.
+    `hidden` and `observed` are T labels each, for instance `["$z_1$", "$z_2$"]` and
+    `["walk", "shop"]`; None draws no observed node. Raises ValueError unless there are
+    as many of one as of the other, and at least one.
     """
     if len(hidden) != len(observed) or not hidden:
         raise ValueError(
@@ -32,8 +34,9 @@ def unrolled(hidden: Sequence[str], observed: Sequence[str], ax: Axes | None = N
     graph = nx.DiGraph()
     for t in range(len(hidden)):
         graph.add_node(("z", t), label=hidden[t], pos=(t, 0), color=HIDDEN)
-        graph.add_node(("x", t), label=observed[t], pos=(t, -1), color=OBSERVED)
-        graph.add_edge(("z", t), ("x", t))
+        if observed[t] is not None:
+            graph.add_node(("x", t), label=observed[t], pos=(t, -1), color=OBSERVED)
+            graph.add_edge(("z", t), ("x", t))
         if t:
             graph.add_edge(("z", t - 1), ("z", t))
     ax = _canvas(ax, 1.15 * len(hidden), 2.3)
@@ -47,12 +50,11 @@ def state_diagram(
     colors: Sequence[str] | None = None,
     ax: Axes | None = None,
 ):
-    """The states and the probabilities of moving between them; an arrow for each move that is
-    possible.
+    """The states, and an arrow with its probability for each possible move.
 
-    `transition_matrix` is (K, K), row: the state left, column: the state entered; `labels` and
-    `colors` have K entries. Two states stand side by side, more on a circle. Raises ValueError when
-    the sizes disagree.
+    `transition_matrix` is (K, K), row: the state left, column: the state entered;
+    `labels` and `colors` have K entries. Two states stand side by side, more on a
+    circle. Raises ValueError when the sizes disagree.
     """
     matrix = np.asarray(transition_matrix)
     num_states = len(labels)
@@ -64,7 +66,10 @@ def state_diagram(
     graph = nx.DiGraph()
     for k, place in enumerate(outward):
         graph.add_node(
-            k, label=labels[k], pos=tuple(1.5 * place), color=colors[k] if colors else HIDDEN
+            k,
+            label=labels[k],
+            pos=tuple(1.5 * place),
+            color=colors[k] if colors else HIDDEN,
         )
     graph.add_weighted_edges_from(
         (i, j, matrix[i, j]) for i, j in np.argwhere(matrix > 0).tolist() if i != j
@@ -74,7 +79,10 @@ def state_diagram(
     nx.draw_networkx_edge_labels(
         graph,
         nx.get_node_attributes(graph, "pos"),
-        {edge: f"{weight:.2g}" for edge, weight in nx.get_edge_attributes(graph, "weight").items()},
+        {
+            edge: f"{weight:.2g}"
+            for edge, weight in nx.get_edge_attributes(graph, "weight").items()
+        },
         ax=ax,
         connectionstyle="arc3,rad=0.25",
         font_size=11,
@@ -96,37 +104,52 @@ def trellis(
     colors: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Every path through K states in T steps: a row for each state, a column for each step.
+    """Every path through K states in T steps: a row for a state, a column for a step.
 
-    `states` are K labels on the left, `steps` T labels below, such as what was observed; `values`
-    (T, K) numbers inside the nodes; `path`, T integers, is drawn bold. Raises ValueError when the
-    sizes disagree.
+    `states` are K labels on the left, `steps` T labels below, such as what was
+    observed; `values` (T, K) numbers inside the nodes; `path`, T integers, is drawn
+    bold. Raises ValueError when the sizes disagree.
     """
     num_steps, num_states = len(steps), len(states)
     if values is not None and np.shape(values) != (num_steps, num_states):
-        raise ValueError(f"values: got shape {np.shape(values)}, needs ({num_steps}, {num_states})")
-    if path is not None and (len(path) != num_steps or not set(path) <= set(range(num_states))):
-        raise ValueError(f"path: got {list(path)}, needs {num_steps} states below {num_states}")
+        raise ValueError(
+            f"values: got shape {np.shape(values)}, needs ({num_steps}, {num_states})"
+        )
+    if path is not None and (
+        len(path) != num_steps or not set(path) <= set(range(num_states))
+    ):
+        raise ValueError(
+            f"path: got {list(path)}, needs {num_steps} states below {num_states}"
+        )
     graph = nx.DiGraph()
     for t in range(num_steps):
         for k in range(num_states):
-            label = "" if values is None else f"{values[t][k]:.3g}"
+            label = "" if values is None else _short(values[t][k])
             color = colors[k] if colors else HIDDEN
             graph.add_node((t, k), label=label, pos=(t, -0.8 * k), color=color)
     everywhere = range(num_states)
     for t in range(1, num_steps):
-        graph.add_edges_from(((t - 1, i), (t, j)) for i in everywhere for j in everywhere)
+        graph.add_edges_from(
+            ((t - 1, i), (t, j)) for i in everywhere for j in everywhere
+        )
     taken = (
         set()
         if path is None
         else {((t, path[t]), (t + 1, path[t + 1])) for t in range(num_steps - 1)}
     )
     ax = _canvas(ax, 1.2 + 1.3 * num_steps, 0.4 + 0.95 * num_states)
-    _render(graph, ax, width=[3.5 if edge in taken else 1.0 for edge in graph.edges], font_size=10)
+    _render(
+        graph,
+        ax,
+        width=[3.5 if edge in taken else 1.0 for edge in graph.edges],
+        font_size=10,
+    )
     for k, label in enumerate(states):
         ax.text(-0.32, -0.8 * k, label, ha="right", va="center", fontsize=12)
     for t, label in enumerate(steps):
-        ax.text(t, -0.8 * num_states + 0.2, label, ha="center", va="center", fontsize=11)
+        ax.text(
+            t, -0.8 * num_states + 0.2, label, ha="center", va="center", fontsize=11
+        )
     ax.set(xlim=(-0.75, num_steps - 0.6), ylim=(-0.8 * num_states, 0.42))
     return ax
 
@@ -139,11 +162,10 @@ def plate(
     loop_label: str = "$z_{t-1}$",
     ax: Axes | None = None,
 ) -> Axes:
-    """The model in plate notation: one step inside a box that stands for all T of them, parameters
-    outside as dots.
+    """The model in plate notation: one step in a box that stands for all T of them.
 
-    `parameters` label the start, the transition and the emission; the loop is the dependence on the
-    step before.
+    `parameters` label the start, the transition and the emission; the loop is the
+    dependence on the step before.
     """
     graph = nx.DiGraph()
     graph.add_node("state", label=hidden, pos=(1.6, 0), color=HIDDEN)
@@ -155,10 +177,16 @@ def plate(
         graph.add_edge(label, target)
     graph.add_edge("state", "seen")
     ax = _canvas(ax, 4.2, 2.7)
-    box = {"boxstyle": "round,pad=0,rounding_size=0.08", "fill": False, "edgecolor": INK}
+    box = {
+        "boxstyle": "round,pad=0,rounding_size=0.08",
+        "fill": False,
+        "edgecolor": INK,
+    }
     ax.add_patch(FancyBboxPatch((1.1, -1.65), 1.75, 2.15, **box))
     ax.text(2.8, -1.6, plate_label, ha="right", va="bottom", fontsize=11)
-    _render(graph, ax, node_size=[60 if name in places else NODE_SIZE for name in graph])
+    _render(
+        graph, ax, node_size=[60 if name in places else NODE_SIZE for name in graph]
+    )
     _loop(ax, (1.6, 0), np.array([1.0, 0.0]), loop_label, NODE_SIZE)
     for label, (x, y) in places.items():
         ax.text(x - 0.12, y, label, ha="right", va="center", fontsize=13)
@@ -166,15 +194,20 @@ def plate(
 
 
 def _loop(
-    ax: Axes, place: tuple[float, float], outward: np.ndarray, label: str, node_size: float
+    ax: Axes,
+    place: tuple[float, float],
+    outward: np.ndarray,
+    label: str,
+    node_size: float,
 ) -> None:
-    """An arrow from a node to itself, on its outer side. Sizes in points, so that it fits the node
-    at any scale.
-    """
+    """An arrow from a node to itself, on its outer side; sizes in points."""
     radius = np.sqrt(node_size) / 2
     along = np.array([-outward[1], outward[0]])
     head, tail = (radius * (0.9 * outward + side * 0.45 * along) for side in (1, -1))
-    at = [offset_copy(ax.transData, ax.figure, *point, units="points") for point in (head, tail)]
+    at = [
+        offset_copy(ax.transData, ax.figure, *point, units="points")
+        for point in (head, tail)
+    ]
     arrow = {
         "arrowstyle": "-|>,head_width=0.3,head_length=0.6",
         "color": INK,
@@ -184,7 +217,13 @@ def _loop(
     }
     arrow["connectionstyle"] = "arc3,rad=1.7"
     ax.annotate(
-        "", place, place, xycoords=at[0], textcoords=at[1], arrowprops=arrow, annotation_clip=False
+        "",
+        place,
+        place,
+        xycoords=at[0],
+        textcoords=at[1],
+        arrowprops=arrow,
+        annotation_clip=False,
     )
     sideways = ("right", "center", "left")[1 + round(outward[0])]
     ax.annotate(
@@ -196,6 +235,12 @@ def _loop(
         va="center",
         fontsize=11,
     )
+
+
+def _short(number: float) -> str:
+    """Three digits if they fit into a circle, else two."""
+    text = f"{number:.3g}"
+    return text if len(text) <= 6 else f"{number:.2g}"
 
 
 def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
@@ -214,7 +259,7 @@ def _render(
     width=1.2,
     font_size=12,
 ) -> None:
-    """Draw nodes, labels and arrows of a graph whose nodes carry `pos`, `label` and `color`."""
+    """Draw a graph whose nodes carry `pos`, `label` and `color`."""
     place = nx.get_node_attributes(graph, "pos")
     nx.draw_networkx_nodes(
         graph, place, ax=ax, node_size=node_size, edgecolors=INK, linewidths=1.2,

@@ -1,6 +1,4 @@
-"""The same answers by listing every path: the first algorithm of the book, and the oracle of its
-tests.
-"""
+"""The same answers by listing every path: the oracle of the tests."""
 
 import torch
 from torch import Tensor
@@ -11,14 +9,13 @@ MOST_PATHS = 10_000_000
 
 
 def all_paths(num_states: int, num_steps: int) -> Tensor:
-    """Every path through `num_states` states in `num_steps` steps, in counting order; shape (K^T,
-    T), integers.
+    """Every path of T steps through K states, in counting order; (K^T, T), integers.
 
     >>> all_paths(2, 2).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
 
-    Raises ValueError for fewer than one state or step, and for more than ten million paths. Taught
-    in chapter 2.
+    Raises ValueError for fewer than one state or step, and for more than ten million
+    paths. Taught in chapter 2.
     """
     for name, size in (("num_states", num_states), ("num_steps", num_steps)):
         if not isinstance(size, int) or size < 1:
@@ -34,12 +31,12 @@ def all_paths(num_states: int, num_steps: int) -> Tensor:
 
 
 def path_log_joints(potentials: Potentials, paths: Tensor) -> Tensor:
-    """log p(x_{1:T}, z_{1:T}) of each path: log_initial + sum of log_transitions + sum of
-    log_likelihoods; shape (P,).
+    """log p(x_{1:T}, z_{1:T}) of each path, the sum of its log-potentials; shape (P,).
 
-    `paths` is (P, T) for one chain, (P, T, M) for M chains; one sequence, not a batch. Their
-    `logsumexp` is the log-likelihood, their maximum the score of the Viterbi path. Raises
-    ValueError for a batch or for paths that do not fit. Cost P · T. Taught in chapter 2.
+    `paths` is (P, T) for one chain, (P, T, M) for M chains; one sequence, not a batch.
+    Their `logsumexp` is the log-likelihood, their maximum the score of the Viterbi
+    path. Raises ValueError for a batch or for paths that do not fit. Cost P · T. Taught
+    in chapter 2.
     """
     log_initial, log_transitions, log_likelihoods, _ = potentials
     num_chains = log_initial.ndim
@@ -56,7 +53,9 @@ def path_log_joints(potentials: Potentials, paths: Tensor) -> Tensor:
         )
     states = paths.unbind(-1)  # M of (P, T)
     log_joints = log_initial[tuple(z[:, 0] for z in states)]
-    log_joints = log_joints + log_likelihoods[(torch.arange(num_steps), *states)].sum(-1)
+    log_joints = log_joints + log_likelihoods[(torch.arange(num_steps), *states)].sum(
+        -1
+    )
     for matrix, z in zip(log_transitions, states, strict=True):
         moves = (torch.arange(num_steps - 1),) if matrix.ndim == 3 else ()
         log_joints = log_joints + matrix[(*moves, z[:, :-1], z[:, 1:])].sum(-1)

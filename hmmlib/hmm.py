@@ -20,17 +20,18 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class HMM:
-    """p(z_1) p(x_1 | z_1) p(z_2 | z_1) p(x_2 | z_2) ...: a hidden Markov model with K states.
+    """A hidden Markov model: p(z_1) p(x_1 | z_1) p(z_2 | z_1) p(x_2 | z_2) ...
 
     initial_probs      (K,)    p(z_1); sums to one
     transition_matrix  (K, K)  row: the state left, column: the state entered; rows sum to one
     emission           a `torch.distributions` object with batch_shape (K,), one for each state;
                        a (K, V) matrix, rows summing to one, stands for `Categorical(matrix)`
 
-    Lists and arrays become float64 tensors; the dtype of tensors is kept. Raises ValueError, naming
-    the argument, what was found and what is needed. Taught in chapter 1.
+    Lists and arrays become float64 tensors; the dtype of tensors is kept. Raises
+    ValueError, naming the argument, what was found and what is needed. Taught in
+    chapter 1.
 
-    >>> weather = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]])
+    >>> weather = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
     >>> weather.num_states
     2
     """
@@ -42,7 +43,9 @@ class HMM:
     def __post_init__(self):
         initial_probs = as_probs("initial_probs", self.initial_probs, "(K,)")
         num_states = len(initial_probs)
-        transition_matrix = as_probs("transition_matrix", self.transition_matrix, "(K, K)")
+        transition_matrix = as_probs(
+            "transition_matrix", self.transition_matrix, "(K, K)"
+        )
         if tuple(transition_matrix.shape) != (num_states, num_states):
             found, needs = tuple(transition_matrix.shape), (num_states, num_states)
             raise ValueError(
@@ -53,9 +56,11 @@ class HMM:
             emission = Categorical(probs=as_probs("emission", emission, "(K, V)"))
         if tuple(emission.batch_shape) != (num_states,):
             found = tuple(emission.batch_shape)
-            hint = ""
-            if isinstance(emission, Categorical) and emission.probs.shape[-1] == num_states:
-                hint = "; is the emission matrix transposed? Its rows are the states"
+            turned = (
+                isinstance(emission, Categorical)
+                and emission.probs.shape[-1] == num_states
+            )
+            hint = "; is its matrix transposed? Rows are states" if turned else ""
             raise ValueError(
                 f"emission: got batch_shape {found}, needs ({num_states},), one a state{hint}"
             )
@@ -69,25 +74,31 @@ class HMM:
         return len(self.initial_probs)
 
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
-        """The model and its observations as `Potentials`: what every question in `hmmlib.inference`
-        is asked of.
+        """The model and its observations as `Potentials`, ready for inference.
 
         observations  (T, *event_shape), or (N, T, *event_shape) for a batch; NaN means missing
         lengths       (N,) integers, for sequences of different lengths; the rest is not read
         observed      (T,) or (N, T) booleans, False where an observation is missing
 
-        A missing observation says nothing of the state: its log-likelihood is 0 in every state.
-        Raises ValueError for empty sequences, shapes that disagree, and values that no state can
-        emit, such as a symbol out of range.
+        A missing observation says nothing of the state: its log-likelihood is 0 in
+        every state. Raises ValueError for empty sequences, shapes that disagree, and
+        values that no state can emit, such as a symbol out of range.
         """
         emission, dtype = self.emission, self.initial_probs.dtype
-        observations = _as_tensor("observations", observations).to(self.initial_probs.device, dtype)
+        observations = _as_tensor("observations", observations).to(
+            self.initial_probs.device, dtype
+        )
         event_ndim = len(emission.event_shape)
         steps = observations.shape[: observations.ndim - event_ndim]  # (T,) or (N, T)
-        if len(steps) not in (1, 2) or observations.shape[len(steps) :] != emission.event_shape:
+        if (
+            len(steps) not in (1, 2)
+            or observations.shape[len(steps) :] != emission.event_shape
+        ):
             needs = "".join(f", {size}" for size in emission.event_shape)
             found = tuple(observations.shape)
-            raise ValueError(f"observations: got shape {found}, needs (T{needs}) or (N, T{needs})")
+            raise ValueError(
+                f"observations: got shape {found}, needs (T{needs}) or (N, T{needs})"
+            )
         if 0 in steps:
             raise ValueError(
                 f"observations: got shape {tuple(observations.shape)}, needs at least one step"
@@ -97,31 +108,46 @@ class HMM:
             observed = torch.as_tensor(observed, device=seen.device)
             if observed.dtype != torch.bool or observed.shape != steps:
                 found = f"{observed.dtype} of shape {tuple(observed.shape)}"
-                raise ValueError(f"observed: got {found}, needs booleans of shape {tuple(steps)}")
+                raise ValueError(
+                    f"observed: got {found}, needs booleans of shape {tuple(steps)}"
+                )
             seen = seen & observed
         if lengths is not None:
             lengths = _as_lengths(lengths, steps).to(seen.device)
-            seen = seen & (torch.arange(steps[-1], device=seen.device) < lengths[:, None])
+            seen = seen & (
+                torch.arange(steps[-1], device=seen.device) < lengths[:, None]
+            )
         values = observations[seen].unsqueeze(1)  # (steps seen, 1, *event_shape)
         _check_support(emission, values, seen)
-        log_likelihoods = torch.zeros(*steps, self.num_states, dtype=dtype, device=seen.device)
-        log_likelihoods = log_likelihoods.index_put((seen,), log_prob(emission, values).to(dtype))
+        log_likelihoods = torch.zeros(
+            *steps, self.num_states, dtype=dtype, device=seen.device
+        )
+        log_likelihoods = log_likelihoods.index_put(
+            (seen,), log_prob(emission, values).to(dtype)
+        )
         return Potentials(
-            log(self.initial_probs), (log(self.transition_matrix),), log_likelihoods, lengths
+            log(self.initial_probs),
+            (log(self.transition_matrix),),
+            log_likelihoods,
+            lengths,
         )
 
     def sample(self, num_steps: int, seed: int | None = None) -> Sample:
-        """One hidden path and its observations, drawn in the order z_1, x_1, z_2, x_2, ...
-        (ancestral sampling).
+        """A hidden path and what it emits, drawn in the order z_1, x_1, z_2, x_2, ...
 
-        The same seed gives the same sample, and leaves torch's own random stream untouched. A
-        categorical emission draws only from the row of the state it is in. Raises ValueError for
-        fewer than one step. Taught in chapter 1.
+        The same seed gives the same sample, and leaves torch's own random stream
+        untouched. A categorical emission draws only from the row of the state it is in.
+        Raises ValueError for fewer than one step. Taught in chapter 1.
         """
         if not isinstance(num_steps, int) or num_steps < 1:
-            raise ValueError(f"num_steps: got {num_steps!r}, needs an integer of at least 1")
+            raise ValueError(
+                f"num_steps: got {num_steps!r}, needs an integer of at least 1"
+            )
         states, observations = [], []
-        with torch.random.fork_rng(devices=[], enabled=seed is not None), torch.no_grad():
+        with (
+            torch.random.fork_rng(devices=[], enabled=seed is not None),
+            torch.no_grad(),
+        ):
             if seed is not None:
                 torch.manual_seed(seed)
             probs = self.initial_probs
@@ -129,7 +155,9 @@ class HMM:
                 state = torch.multinomial(probs, 1).squeeze()
                 states.append(state)
                 if isinstance(self.emission, Categorical):
-                    observations.append(torch.multinomial(self.emission.probs[state], 1).squeeze())
+                    observations.append(
+                        torch.multinomial(self.emission.probs[state], 1).squeeze()
+                    )
                 else:
                     observations.append(self.emission.sample()[state])
                 probs = self.transition_matrix[state]
@@ -137,19 +165,16 @@ class HMM:
 
 
 def log(probs: Tensor) -> Tensor:
-    """log probs, with log 0 = -inf and gradient 0 there, not NaN: a move that is forbidden is not
-    being learned.
-    """
+    """log probs, with log 0 = -inf and a gradient of 0 there, not NaN."""
     forbidden = probs == 0
     return probs.masked_fill(forbidden, 1.0).log().masked_fill(forbidden, -torch.inf)
 
 
 def log_prob(emission: Distribution, values: Tensor) -> Tensor:
-    """log p(values | state), (..., 1, *event_shape) -> (..., K), with -inf for what a state cannot
-    emit.
+    """log p(values | state): (..., 1, *event_shape) -> (..., K). -inf if impossible.
 
-    It is `emission.log_prob`, but for families of probabilities: torch keeps those at least 2e-16
-    away from 0 and 1, so that its log 0 would be -36.
+    It is `emission.log_prob`, but for families of probabilities: torch keeps those at
+    least 2e-16 away from 0 and 1, so that its log 0 would be -36.
     """
     if isinstance(emission, Independent):
         axes = tuple(range(-emission.reinterpreted_batch_ndims, 0))
@@ -172,16 +197,18 @@ def log_probs(emission: Categorical) -> Tensor:
 
 
 def as_probs(name: str, values, shape: str) -> Tensor:
-    """`values` as a floating-point tensor whose last axis sums to one. Raises ValueError naming the
-    argument.
+    """`values` as a floating-point tensor whose last axis sums to one.
 
-    `shape`, such as "(K, V)", says how many axes are needed. Lists and integers become float64.
+    `shape`, such as "(K, V)", says how many axes are needed. Lists and integers become
+    float64. Raises ValueError, naming the argument, for anything else.
     """
     probs = _as_tensor(name, values)
     if not probs.is_floating_point():
         probs = probs.double()
     if probs.ndim != shape.count(",") + (not shape.endswith(",)")) or 0 in probs.shape:
-        raise ValueError(f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty")
+        raise ValueError(
+            f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty"
+        )
     wrong = ~((probs >= 0) & probs.isfinite())
     if wrong.any():
         where = wrong.nonzero()[0].tolist()
@@ -195,25 +222,24 @@ def as_probs(name: str, values, shape: str) -> Tensor:
         row = f"row {off.nonzero()[0].item()} " if probs.ndim == 2 else ""
         turned = probs.ndim == 2 and ((probs.sum(0) - 1).abs() <= tolerance).all()
         hint = "; its columns do, is it transposed?" if turned else ""
-        raise ValueError(f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}")
+        raise ValueError(
+            f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}"
+        )
     return probs
 
 
 def _as_tensor(name: str, values) -> Tensor:
-    """A tensor of what was given: tensors as they are, the rest through numpy, so that floats stay
-    float64.
-    """
+    """Tensors as they are, the rest through numpy, so that floats stay float64."""
     if isinstance(values, Tensor):
         return values
     try:
         array = np.asarray(values)
-        return torch.as_tensor(array.astype(np.float64) if array.dtype.kind == "O" else array)
-    except (TypeError, ValueError) as error:
-        hint = (
-            "; for sequences of different lengths, pad them and pass lengths"
-            if name == "observations"
-            else ""
+        return torch.as_tensor(
+            array.astype(np.float64) if array.dtype.kind == "O" else array
         )
+    except (TypeError, ValueError) as error:
+        ragged = "; for sequences of different lengths, pad them and pass lengths"
+        hint = ragged if name == "observations" else ""
         raise ValueError(
             f"{name}: got {type(values).__name__}, needs a tensor or a list of numbers{hint}"
         ) from error
@@ -226,15 +252,17 @@ def _as_lengths(lengths, steps: tuple) -> Tensor:
             f"lengths: got shape {tuple(lengths.shape)}, needs (N,), one for each sequence"
         )
     if lengths.is_floating_point() or lengths.min() < 1 or lengths.max() > steps[1]:
-        raise ValueError(f"lengths: got {lengths.tolist()}, needs integers from 1 to {steps[1]}")
+        raise ValueError(
+            f"lengths: got {lengths.tolist()}, needs integers from 1 to {steps[1]}"
+        )
     return lengths
 
 
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:
-    """Raise ValueError for the first of the `values`, (steps seen, 1, *event_shape), that no state
-    can emit.
-    """
-    finite = values.isfinite().flatten(2).all(-1) if values.ndim > 2 else values.isfinite()
+    """Raise ValueError for the first value, (steps, 1, *event), that no state emits."""
+    finite = (
+        values.isfinite().flatten(2).all(-1) if values.ndim > 2 else values.isfinite()
+    )
     impossible = ~(emission.support.check(values) & finite).any(-1)
     if impossible.any():
         which = impossible.nonzero()[0].item()

@@ -1,10 +1,9 @@
-"""The questions one asks of a hidden Markov model. Every function takes `Potentials`, of one
-sequence or of a batch.
+"""The questions one asks of a hidden Markov model, of one sequence or of a batch.
 
-Letters and axes as in `hmmlib.recursion`. Shapes are given for one sequence; a batch puts N in
-front. Where a ragged batch has run out, probabilities are 0 and states are -1. Observations that
-the model holds impossible have log-likelihood -inf and no best path; a posterior does not exist for
-them, and asking for one raises ValueError.
+Letters and axes as in `hmmlib.recursion`. Shapes are given for one sequence; a batch
+puts N in front. Where a ragged batch has run out, probabilities are 0 and states are
+-1. Observations that the model holds impossible have log-likelihood -inf and no best
+path; a posterior does not exist for them, and asking for one raises ValueError.
 """
 
 from typing import NamedTuple
@@ -14,7 +13,9 @@ from torch import Tensor
 
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
 
-PAIRS_AT_ONCE = 10_000_000  # entries of a (steps, K, K) array held in memory while counting moves
+PAIRS_AT_ONCE = (
+    10_000_000  # entries of a (steps, K, K) array held in memory while counting moves
+)
 
 
 class Filtered(NamedTuple):
@@ -49,22 +50,22 @@ class BestPath(NamedTuple):
 
 
 def log_likelihood(potentials: Potentials) -> Tensor:
-    """log p(x_{1:T}) = logsumexp over z_T of alpha[T]; shape () or (N,). -inf for impossible
-    observations.
+    """log p(x_{1:T}) = logsumexp of alpha[T-1]; shape () or (N,). -inf if impossible.
 
-    Differentiable in every potential: the gradients are the expected counts, and 0 where a
-    potential is -inf. Cost T · M · K^(M+1). Rabiner 1989, eq. 21. Taught in chapter 2.
+    Differentiable in every potential: the gradients are the expected counts, and 0
+    where a potential is -inf. Cost T · M · K^(M+1). Rabiner 1989, eq. 21. Taught in
+    chapter 2.
     """
     check(potentials)
     return _evidence(potentials, forward(potentials, _logsumexp))
 
 
 def filter_states(potentials: Potentials) -> Filtered:
-    """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1}) at every step, both (T, *S): alpha[t], normalised,
-    and alpha[t-1] moved on.
+    """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1}) at every step: alpha, normalised; (T,
+    *S).
 
-    Raises ValueError for impossible observations. Rabiner 1989, eqs. 19-20, normalised. Taught in
-    chapter 3.
+    Raises ValueError for impossible observations. Rabiner 1989, eqs. 19-20, normalised.
+    Taught in chapter 3.
     """
     check(potentials)
     alpha = forward(potentials, _logsumexp)
@@ -78,26 +79,31 @@ def filter_states(potentials: Potentials) -> Filtered:
         for a, matrices in zip(messages, log_transitions, strict=False)
     ]
     return Filtered(
-        evidence, _probs(potentials, alpha), _probs(potentials, torch.stack(predicted, time))
+        evidence,
+        _probs(potentials, alpha),
+        _probs(potentials, torch.stack(predicted, time)),
     )
 
 
 def smooth_states(potentials: Potentials) -> Smoothed:
     """p(z_t | x_{1:T}) at every step, (T, *S): exp(alpha[t] + beta[t]), normalised.
 
-    Raises ValueError for impossible observations. Rabiner 1989, eq. 27. Taught in chapter 3.
+    Raises ValueError for impossible observations. Rabiner 1989, eq. 27. Taught in
+    chapter 3.
     """
     check(potentials)
     alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
-    return Smoothed(_possible(_evidence(potentials, alpha)), _probs(potentials, alpha + beta))
+    return Smoothed(
+        _possible(_evidence(potentials, alpha)), _probs(potentials, alpha + beta)
+    )
 
 
 def pairwise_probs(potentials: Potentials) -> Tensor:
-    """p(z_t, z_{t+1} | x_{1:T}) for each of the T-1 moves of one chain; shape (T-1, K, K).
+    """p(z_t, z_{t+1} | x_{1:T}) for each move of one chain; shape (T-1, K, K).
 
-    exp(alpha[t] + log_transitions + log_likelihoods[t+1] + beta[t+1]), normalised over both states.
-    Raises ValueError for impossible observations, and for several chains. Rabiner 1989, eq. 37.
-    Taught in chapter 3.
+    exp(alpha[t] + log_transitions + log_likelihoods[t+1] + beta[t+1]), normalised over
+    both states. Raises ValueError for impossible observations, and for several chains.
+    Rabiner 1989, eq. 37. Taught in chapter 3.
     """
     check(potentials, num_chains=1)
     alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
@@ -106,11 +112,10 @@ def pairwise_probs(potentials: Potentials) -> Tensor:
 
 
 def expected_counts(potentials: Potentials) -> Counts:
-    """Expected starts (K,), moves (K, K) and visits (T, K) of one chain: what Baum-Welch learns
-    from.
+    """Expected starts (K,), moves (K, K) and visits (T, K) of one chain.
 
-    Raises ValueError for impossible observations, and for several chains. Rabiner 1989, eqs. 27, 37
-    and 40. Taught in chapter 3.
+    What Baum-Welch learns from. Raises ValueError for impossible observations, and for
+    several chains. Rabiner 1989, eqs. 27, 37 and 40. Taught in chapter 3.
     """
     check(potentials, num_chains=1)
     alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
@@ -127,43 +132,50 @@ def expected_counts(potentials: Potentials) -> Counts:
 
 
 def viterbi(potentials: Potentials) -> BestPath:
-    """argmax over z_{1:T} of log p(x_{1:T}, z_{1:T}), and its log joint; states (T,), or (T, M) for
-    M chains.
+    """argmax of log p(x_{1:T}, z_{1:T}), and its value; states (T,), or (T, M).
 
-    Of equally good paths, one. Where no path is possible the log joint is -inf and every state is
-    -1. Cost T · M · K^(M+1). Viterbi 1967; Rabiner 1989, eqs. 32-35. Taught in chapter 4.
+    Of equally good paths, one. Where no path is possible the log joint is -inf and
+    every state is -1. Cost T · M · K^(M+1). Viterbi 1967; Rabiner 1989, eqs. 32-35.
+    Taught in chapter 4.
     """
     check(potentials)
     delta = forward(potentials, torch.amax)
     log_joint = _last(potentials, delta).amax(-1)
     states = trace_back(potentials, delta, torch.argmax)
-    dead = log_joint.isneginf().reshape(*log_joint.shape, *[1] * (states.ndim - log_joint.ndim))
+    dead = log_joint.isneginf().reshape(
+        *log_joint.shape, *[1] * (states.ndim - log_joint.ndim)
+    )
     return BestPath(log_joint, states.masked_fill(dead, -1))
 
 
-def sample_states(potentials: Potentials, num_samples: int, seed: int | None = None) -> Tensor:
-    """`num_samples` independent draws from p(z_{1:T} | x_{1:T}); (num_samples, T), or (num_samples,
-    T, M).
+def sample_states(
+    potentials: Potentials, num_samples: int, seed: int | None = None
+) -> Tensor:
+    """Draws from p(z_{1:T} | x_{1:T}); (num_samples, T), or (num_samples, T, M).
 
-    Forward filtering, backward sampling: the last state from alpha[T], each earlier one given its
-    successor. A batch gives (num_samples, N, T). The same seed gives the same draws. Raises
-    ValueError for impossible observations, and for fewer than one sample. Scott 2002, sec. 2.1.3.
-    Taught in chapter 3.
+    Forward filtering, backward sampling: the last state from alpha[T], each earlier one
+    given its successor. A batch gives (num_samples, N, T). The same seed gives the same
+    draws. Raises ValueError for impossible observations, and for fewer than one sample.
+    Scott 2002, sec. 2.1.3. Taught in chapter 3.
     """
     check(potentials)
     if not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"num_samples: got {num_samples!r}, needs an integer of at least 1")
+        raise ValueError(
+            f"num_samples: got {num_samples!r}, needs an integer of at least 1"
+        )
     alpha = forward(potentials, _logsumexp).detach()
     _possible(_evidence(potentials, alpha))
-    generator = None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
+    generator = (
+        None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
+    )
 
     def draw(scores: Tensor, dim: int) -> Tensor:
-        """A state with probability proportional to exp(scores): the largest of scores plus Gumbel
+        """A state with probability exp(scores): the largest of scores plus Gumbel
         noise.
         """
-        return (scores - torch.empty_like(scores).exponential_(generator=generator).log()).argmax(
-            dim
-        )
+        return (
+            scores - torch.empty_like(scores).exponential_(generator=generator).log()
+        ).argmax(dim)
 
     detached = potentials._replace(
         log_transitions=tuple(a.detach() for a in potentials.log_transitions)
@@ -172,9 +184,7 @@ def sample_states(potentials: Potentials, num_samples: int, seed: int | None = N
 
 
 def check(potentials: Potentials, num_chains: int | None = None) -> None:
-    """Raise ValueError, naming the field, what it holds and what it needs, unless the potentials
-    fit together.
-    """
+    """Raise ValueError in words unless the potentials fit together."""
     log_initial, log_transitions, log_likelihoods, lengths = potentials
     sizes = tuple(log_initial.shape)
     if not sizes or 0 in sizes:
@@ -182,7 +192,9 @@ def check(potentials: Potentials, num_chains: int | None = None) -> None:
             f"log_initial: got shape {sizes}, needs (K,) or (K_1, ..., K_M), each at least 1"
         )
     if num_chains is not None and len(sizes) != num_chains:
-        raise ValueError(f"log_initial: got {len(sizes)} chains, shape {sizes}; needs {num_chains}")
+        raise ValueError(
+            f"log_initial: got {len(sizes)} chains, shape {sizes}; needs {num_chains}"
+        )
     shape = tuple(log_likelihoods.shape)
     if shape[-len(sizes) :] != sizes or len(shape) - len(sizes) not in (1, 2):
         raise ValueError(
@@ -203,7 +215,9 @@ def check(potentials: Potentials, num_chains: int | None = None) -> None:
             raise ValueError(
                 f"log_transitions[{m}]: got shape {tuple(matrix.shape)}, needs {needs}"
             )
-    matrices = [(f"log_transitions[{m}]", matrix) for m, matrix in enumerate(log_transitions)]
+    matrices = [
+        (f"log_transitions[{m}]", matrix) for m, matrix in enumerate(log_transitions)
+    ]
     for name, values in [
         ("log_initial", log_initial),
         *matrices,
@@ -220,7 +234,11 @@ def check(potentials: Potentials, num_chains: int | None = None) -> None:
             raise ValueError(
                 f"lengths: got shape {tuple(lengths.shape)}, needs one for each sequence of a batch"
             )
-        if lengths.is_floating_point() or lengths.min() < 1 or lengths.max() > num_steps:
+        if (
+            lengths.is_floating_point()
+            or lengths.min() < 1
+            or lengths.max() > num_steps
+        ):
             raise ValueError(
                 f"lengths: got {lengths.tolist()}, needs integers from 1 to {num_steps}"
             )
@@ -247,7 +265,7 @@ _logsumexp = _LogSumExp.apply
 
 
 def _last(potentials: Potentials, messages: Tensor) -> Tensor:
-    """The message of the last step, every joint state in one axis: () + (prod(S),) or (N,
+    """The message of the last step, the states in one axis; (prod(S),) or (N,
     prod(S)).
     """
     num_chains = potentials.log_initial.ndim
@@ -259,9 +277,13 @@ def _evidence(potentials: Potentials, alpha: Tensor) -> Tensor:
 
 
 def _possible(evidence: Tensor) -> Tensor:
-    """Raise ValueError where the log-likelihood is -inf: there is no posterior to speak of."""
+    """Raise ValueError where the log-likelihood is -inf: no posterior exists."""
     if evidence.isneginf().any():
-        which = f" {evidence.isneginf().nonzero().flatten().tolist()}" if evidence.ndim else ""
+        which = (
+            f" {evidence.isneginf().nonzero().flatten().tolist()}"
+            if evidence.ndim
+            else ""
+        )
         raise ValueError(
             f"observations: sequence{which} has probability 0 under this model, no posterior exists"
         )
@@ -269,7 +291,7 @@ def _possible(evidence: Tensor) -> Tensor:
 
 
 def _probs(potentials: Potentials, scores: Tensor) -> Tensor:
-    """Normalise over the states, and blank what lies behind the end of a shorter sequence."""
+    """Normalise over the states, and blank what lies behind the end of a sequence."""
     num_chains = potentials.log_initial.ndim
     probs = scores.flatten(-num_chains).softmax(-1).reshape(scores.shape)
     if potentials.lengths is None:
@@ -279,8 +301,10 @@ def _probs(potentials: Potentials, scores: Tensor) -> Tensor:
     return probs * running.reshape(*running.shape, *[1] * num_chains)
 
 
-def _pairs(potentials: Potentials, alpha: Tensor, beta: Tensor, start: int, stop: int) -> Tensor:
-    """p(z_t, z_{t+1} | x) for the moves from `start` up to `stop`; (stop - start, K, K)."""
+def _pairs(
+    potentials: Potentials, alpha: Tensor, beta: Tensor, start: int, stop: int
+) -> Tensor:
+    """p(z_t, z_{t+1} | x) for the moves `start` to `stop`; (stop - start, K, K)."""
     (matrix,) = potentials.log_transitions
     left = alpha[..., start:stop, :, None]
     entered = (potentials.log_likelihoods + beta)[..., start + 1 : stop + 1, None, :]

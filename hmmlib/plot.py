@@ -1,6 +1,4 @@
-"""Figures of sequences and posteriors, in one palette. A colour is a state, through the whole
-book.
-"""
+"""Figures of sequences and posteriors. A colour is a state, through the whole book."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,8 +31,9 @@ STYLE = {
 
 
 def figure(height: float = 2.6, width: float = 7.0, **subplots) -> tuple[Figure, Axes]:
-    """A figure and its axes in the book's style; sizes in inches, further arguments go to
-    `plt.subplots`.
+    """A figure and its axes in the book's style; sizes in inches.
+
+    Further arguments go to `plt.subplots`.
     """
     with plt.rc_context(STYLE):
         return plt.subplots(figsize=(width, height), **subplots)
@@ -47,18 +46,23 @@ def strips(
     first_step: int = 1,
     ax: Axes | None = None,
 ) -> Axes:
-    """One coloured strip for each named row of T states, so that rows can be compared day by day.
+    """One coloured strip for each named row of T states, to compare them day by day.
 
-    `rows` maps a name to (T,) integer states; `text`, T words, is written on the first strip. Steps
-    count from `first_step`. Raises ValueError for rows of different lengths, or a state without a
-    label.
+    `rows` maps a name to (T,) integer states; `text`, T words, is written on the first
+    strip. Steps count from `first_step`. Raises ValueError for rows of different
+    lengths, or a state without a label.
     """
     grid = np.stack(
-        [_states(name, states, len(state_labels)) for name, states in _same_length(rows).items()]
+        [
+            _states(name, states, len(state_labels))
+            for name, states in _same_length(rows).items()
+        ]
     )
     num_rows, num_steps = grid.shape
     if text is not None and len(text) != num_steps:
-        raise ValueError(f"text: got {len(text)} words, needs {num_steps}, one for each step")
+        raise ValueError(
+            f"text: got {len(text)} words, needs {num_steps}, one for each step"
+        )
     if ax is None:
         _, ax = figure(0.85 + 0.42 * num_rows)
     palette = ListedColormap(STATE_COLORS[: len(state_labels)])
@@ -68,7 +72,9 @@ def strips(
         vmin=-0.5, vmax=len(state_labels) - 0.5, edgecolors="white", linewidth=1.5,
     )  # fmt: skip
     for t, word in enumerate(() if text is None else text):
-        ax.text(t + first_step, 0, word, ha="center", va="center", fontsize=9.5, color=INK)
+        ax.text(
+            t + first_step, 0, word, ha="center", va="center", fontsize=9.5, color=INK
+        )
     ax.set_yticks(range(num_rows), list(rows))
     ax.set_ylim(num_rows - 0.5, -0.5)
     ax.set_xticks(np.arange(num_steps) + first_step)
@@ -84,11 +90,10 @@ def state_probs(
     others: Mapping[str, Sequence[float]] | None = None, truth: Sequence[int] | None = None,
     first_step: int = 1, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Bars of the probability of one state on each day; lines for other estimates; the truth as a
-    strip on top.
+    """Bars of the probability of one state on each day, and what to compare them with.
 
-    `probs` is (T, K); `others` maps a name to (T, K) probabilities drawn as lines; `truth` holds
-    (T,) integer states.
+    `probs` is (T, K); `others` maps a name to (T, K) probabilities drawn as lines;
+    `truth` holds (T,) integer states.
     """
     probs = np.asarray(probs)
     days = np.arange(len(probs)) + first_step
@@ -123,7 +128,11 @@ def state_probs(
     ax.set_ylabel(f"P({state_labels[state]})")
     if others:
         ax.legend(
-            ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=10, frameon=False
+            ncols=4,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.22),
+            fontsize=10,
+            frameon=False,
         )
     return ax
 
@@ -146,7 +155,8 @@ def _states(name: str, states: Sequence[int], num_states: int) -> np.ndarray:
 
 def _state_legend(ax: Axes, state_labels: Sequence[str]) -> None:
     handles = [
-        plt.Rectangle((0, 0), 1, 1, color=color) for color in STATE_COLORS[: len(state_labels)]
+        plt.Rectangle((0, 0), 1, 1, color=color)
+        for color in STATE_COLORS[: len(state_labels)]
     ]
     ax.legend(
         handles,

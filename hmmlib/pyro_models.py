@@ -1,9 +1,8 @@
-"""The same stories in Pyro: one function samples and conditions, and the questions are asked of any
-such function.
+"""The same stories in Pyro: one function samples and conditions.
 
-A story returns its hidden states and its observations, two lists over time. Its states carry
-`infer={"enumerate": "parallel"}`, so that Pyro can sum them out; its observations are given, or
-drawn when they are None.
+A story returns its hidden states and its observations, two lists over time. Its states
+carry `infer={"enumerate": "parallel"}`, so that Pyro can sum them out; its observations
+are given, or drawn when they are None.
 """
 
 from collections.abc import Callable
@@ -25,17 +24,21 @@ def weather_story(
     num_days: int = 14,
     activities: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The friend and the weather: T hidden states z_t and T activities x_t, each an integer tensor.
+    """The friend and the weather: lists of T states z_t and T activities x_t.
 
-    Parameters are (K,), (K, K) and (K, V), rows summing to one. With `activities` (T,) given the
-    story is conditioned on them, and `num_days` is their number; with None it is a sampler. Bingham
-    et al. 2019. Taught in chapter 1.
+    Parameters are (K,), (K, K) and (K, V), rows summing to one. With `activities` (T,)
+    given the story is conditioned on them, and `num_days` is their number; with None it
+    is a sampler. Bingham et al. 2019. Taught in chapter 1.
     """
     states, seen, state = [], [], None
     num_days = num_days if activities is None else len(activities)
-    for t in pyro.markov(range(num_days)):  # day t needs only day t-1: enumeration stays cheap
+    for t in pyro.markov(
+        range(num_days)
+    ):  # day t needs only day t-1: enumeration stays cheap
         probs = initial_probs if t == 0 else Vindex(transition_matrix)[..., state, :]
-        state = pyro.sample(f"z_{t}", dist.Categorical(probs), infer={"enumerate": "parallel"})
+        state = pyro.sample(
+            f"z_{t}", dist.Categorical(probs), infer={"enumerate": "parallel"}
+        )
         activity = pyro.sample(
             f"x_{t}",
             dist.Categorical(Vindex(emission_matrix)[..., state, :]),
@@ -47,35 +50,38 @@ def weather_story(
 
 
 def evidence(story: Callable, *args, **kwargs) -> float:
-    """log p(x_{1:T}) of a conditioned story, its states summed out exactly by `TraceEnum_ELBO`.
+    """log p(x_{1:T}) of a conditioned story, every state summed out exactly.
 
-    The guide is empty: with nothing left to approximate, the ELBO is the log-likelihood. Obermeyer
-    et al. 2019. Taught in chapter 2.
+    The guide is empty: with nothing left to approximate, the ELBO is the
+    log-likelihood. Obermeyer et al. 2019. Taught in chapter 2.
     """
 
     def empty_guide(*args, **kwargs):
         """Nothing to approximate."""
 
-    return -TraceEnum_ELBO(max_plate_nesting=0).loss(story, empty_guide, *args, **kwargs)
+    return -TraceEnum_ELBO(max_plate_nesting=0).loss(
+        story, empty_guide, *args, **kwargs
+    )
 
 
 def best_path(story: Callable, *args, **kwargs) -> Tensor:
-    """argmax over z_{1:T} of p(z_{1:T} | x_{1:T}) of a conditioned story: Viterbi; shape (T,),
-    integers.
+    """argmax of p(z_{1:T} | x_{1:T}) of a conditioned story; shape (T,), integers.
 
-    `infer_discrete` at temperature 0 runs the enumeration with max in the place of sum. Taught in
-    chapter 4.
+    `infer_discrete` at temperature 0 runs the enumeration with max in the place of sum.
+    Taught in chapter 4.
     """
-    states, _ = infer_discrete(story, first_available_dim=-1, temperature=0)(*args, **kwargs)
+    states, _ = infer_discrete(story, first_available_dim=-1, temperature=0)(
+        *args, **kwargs
+    )
     return torch.stack(states)
 
 
 def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tensor:
-    """Independent draws from p(z_{1:T} | x_{1:T}) of a conditioned story; shape (num_samples, T),
+    """Draws from p(z_{1:T} | x_{1:T}) of a conditioned story; (num_samples, T),
     integers.
 
-    `infer_discrete` at temperature 1, for `num_samples` copies of the story in one plate. Taught in
-    chapter 3.
+    `infer_discrete` at temperature 1, for `num_samples` copies of the story in one
+    plate. Taught in chapter 3.
     """
 
     def copies(*args, **kwargs):
@@ -83,21 +89,24 @@ def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tenso
         with pyro.plate("samples", num_samples, dim=-1):
             return story(*args, **kwargs)
 
-    states, _ = infer_discrete(copies, first_available_dim=-2, temperature=1)(*args, **kwargs)
+    states, _ = infer_discrete(copies, first_available_dim=-2, temperature=1)(
+        *args, **kwargs
+    )
     return torch.stack([state.expand(num_samples) for state in states], dim=-1)
 
 
 def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
-    """The model as a `pyro.distributions.DiscreteHMM` over sequences of `num_steps`: equal
-    `log_prob`.
+    """The model as a `pyro.distributions.DiscreteHMM` with the same log-likelihoods.
 
-    `DiscreteHMM` moves once before the first observation. So that z_1 ~ initial_probs holds all the
-    same, it starts from anywhere, with even odds, and its first transition repeats log
-    initial_probs in every row. Raises ValueError for fewer than one step, and for an emission that
-    Pyro has no twin of. Taught in chapter 2.
+    `DiscreteHMM` moves once before the first observation. So that z_1 ~ initial_probs
+    holds all the same, it starts from anywhere, with even odds, and its first
+    transition repeats log initial_probs in every row. Raises ValueError for fewer than
+    one step, and for an emission that Pyro has no twin of. Taught in chapter 2.
     """
     if not isinstance(num_steps, int) or num_steps < 1:
-        raise ValueError(f"num_steps: got {num_steps!r}, needs an integer of at least 1")
+        raise ValueError(
+            f"num_steps: got {num_steps!r}, needs an integer of at least 1"
+        )
     num_states = hmm.num_states
     first = log(hmm.initial_probs).expand(1, num_states, num_states)
     others = log(hmm.transition_matrix).expand(num_steps - 1, num_states, num_states)
@@ -118,5 +127,7 @@ def _to_pyro(emission: torch.distributions.Distribution):
         )
     names = set(emission.arg_constraints)
     names -= {"logits"} if {"probs", "logits"} <= names else set()
-    names -= {"covariance_matrix", "precision_matrix"} if "scale_tril" in names else set()
+    names -= (
+        {"covariance_matrix", "precision_matrix"} if "scale_tril" in names else set()
+    )
     return twin(**{name: getattr(emission, name) for name in names})

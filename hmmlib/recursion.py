@@ -1,13 +1,15 @@
 """One recursion over log-potentials, read forwards, backwards and traced back.
 
-Letters:  T steps, t a step, N sequences, M chains of K states, S = (K,) or (K_1, ..., K_M).
-Axes:     of a transition, -2 is the state left and -1 the state entered; time comes before the
-          states and sequences before time: (T, *S) or (N, T, *S).
-Numbers:  natural logarithms; -inf is an honest log 0. z_1 ~ initial_probs, and z_1 emits x_1.
+Letters:  T steps, t a step, N sequences, M chains, K states;
+          S = (K,) for one chain, (K_1, ..., K_M) for several.
+Axes:     of a transition, -2 is the state left and -1 the state entered;
+          time before states, sequences before time: (T, *S) or (N, T, *S).
+Numbers:  natural logarithms; -inf is an honest log 0.
+          z_1 ~ initial_probs, and z_1 emits x_1.
 
-Every algorithm of the book is `forward` with a way to reduce the paths that meet in a state
-(`torch.logsumexp` adds them up, `torch.amax` keeps the best) and `trace_back` with a way to choose
-a state.
+Every algorithm of the book is `forward` with a way to reduce the paths that meet in a
+state (`torch.logsumexp` adds them up, `torch.amax` keeps the best) and `trace_back`
+with a way to choose a state.
 """
 
 from collections.abc import Callable
@@ -18,60 +20,59 @@ from torch import Tensor
 
 
 class Potentials(NamedTuple):
-    """All that inference needs to know of a model and its observations, as logarithms."""
+    """All that inference needs of a model and its observations, as logarithms."""
 
     log_initial: Tensor  #: (*S,)  log p(z_1)
-    log_transitions: tuple[
-        Tensor, ...
-    ]  #: M of (K_m, K_m), or (T-1, K_m, K_m)  log p(z_{t+1} | z_t)
+    log_transitions: tuple[Tensor, ...]  #: M of ([T-1,] K_m, K_m)  log p(z_{t+1} | z_t)
     log_likelihoods: Tensor  #: (T, *S) or (N, T, *S)  log p(x_t | z_t)
-    lengths: Tensor | None = None  #: (N,)  steps that count in each sequence of a ragged batch
+    lengths: Tensor | None = None  #: (N,)  steps that count, in a ragged batch
 
 
 def forward(potentials: Potentials, reduce: Callable = torch.logsumexp) -> Tensor:
     """alpha[t] = log p(x_{1:t}, z_t) for every state; shape (T, *S) or (N, T, *S).
 
         alpha[0]   = log_initial + log_likelihoods[0]
-        alpha[t+1] = reduce over the state left (alpha[t] + log_transitions) + log_likelihoods[t+1]
+        alpha[t+1] = reduce(alpha[t] + log_transitions) + log_likelihoods[t+1]
 
-    With `reduce=torch.amax`: the log joint of the best path that ends in each state. After the end
-    of a shorter sequence alpha repeats its last value. Cost T · M · K^(M+1). Rabiner 1989, eqs.
-    19-20 and 32-33. Taught in chapters 2 and 4.
+    With `reduce=torch.amax`: the log joint of the best path that ends in each state.
+    After the end of a shorter sequence alpha repeats its last value. Cost T · M ·
+    K^(M+1). Rabiner 1989, eqs. 19-20 and 32-33. Taught in chapters 2 and 4.
     """
     log_likelihoods, log_transitions, running = by_step(potentials)
     alpha = [potentials.log_initial + log_likelihoods[0]]
     for t, matrices in enumerate(log_transitions):
         entered = move(alpha[t], matrices, reduce) + log_likelihoods[t + 1]
-        alpha.append(entered if running is None else torch.where(running[t + 1], entered, alpha[t]))
+        alpha.append(torch.where(running[t + 1], entered, alpha[t]))
     return torch.stack(alpha, dim=-1 - potentials.log_initial.ndim)
 
 
 def backward(potentials: Potentials, reduce: Callable = torch.logsumexp) -> Tensor:
-    """beta[t] = log p(x_{t+1:T} | z_t) for every state; shape (T, *S) or (N, T, *S). beta[T-1] = 0.
+    """beta[t] = log p(x_{t+1:T} | z_t) for every state; (T, *S) or (N, T, *S).
 
-        beta[t] = reduce over the state entered (log_transitions + log_likelihoods[t+1] + beta[t+1])
+        beta[T-1] = 0
+        beta[t]   = reduce(log_transitions + log_likelihoods[t+1] + beta[t+1])
 
-    The recursion of `forward` with time and the transitions turned round. From the end of a shorter
-    sequence on, beta is 0. Cost T · M · K^(M+1). Rabiner 1989, eqs. 24-25. Taught in chapter 3.
+    The recursion of `forward` with time and the transitions turned round. From the end
+    of a shorter sequence on, beta is 0. Cost T · M · K^(M+1). Rabiner 1989, eqs. 24-25.
+    Taught in chapter 3.
     """
     log_likelihoods, log_transitions, running = by_step(potentials)
     beta = [torch.zeros_like(log_likelihoods[-1])]
     for t in reversed(range(len(log_transitions))):
         turned = [matrix.mT for matrix in log_transitions[t]]
         left = move(beta[-1] + log_likelihoods[t + 1], turned, reduce)
-        beta.append(left if running is None else torch.where(running[t + 1], left, beta[-1]))
+        beta.append(torch.where(running[t + 1], left, beta[-1]))
     return torch.stack(beta[::-1], dim=-1 - potentials.log_initial.ndim)
 
 
 def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Tensor:
-    """A path of states, chosen from the last step back to the first; (T,), or (T, M) for M chains;
-    batch axes in front.
+    """A path of states, chosen from the last step back to the first; (T,) or (T, M).
 
     `messages` come from `forward`; `choose(scores, dim)` picks an index along `dim`.
-    `torch.argmax`, with the messages of `torch.amax`, gives the best path; a random draw, with the
-    messages of `torch.logsumexp`, a posterior sample. No back-pointers are kept: scores are
-    computed again, along the path alone. After the end of a shorter sequence the state is -1.
-    Rabiner 1989, eq. 35. Taught in chapters 3 and 4.
+    `torch.argmax`, with the messages of `torch.amax`, gives the best path; a random
+    draw, with the messages of `torch.logsumexp`, a posterior sample. No back-pointers
+    are kept: scores are computed again, along the path alone. After the end of a
+    shorter sequence the state is -1. Rabiner 1989, eq. 35. Taught in chapters 3 and 4.
     """
     sizes = potentials.log_initial.shape
     _, log_transitions, running = by_step(potentials)
@@ -79,21 +80,18 @@ def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Te
     for t, scores in reversed(list(enumerate(messages.unbind(-1 - len(sizes))))):
         if path:  # t + 1 is chosen: add the log probability of moving there
             onward = leading_to(path[-1], log_transitions[t])
-            scores = scores + (
-                onward if running is None else torch.where(running[t + 1], onward, 0.0)
-            )
+            scores = scores + torch.where(running[t + 1], onward, 0.0)
         chosen = choose(scores.flatten(-len(sizes)), -1)
         path.append(torch.stack(torch.unravel_index(chosen, sizes), dim=-1))  # (..., M)
     states = torch.stack(path[::-1], dim=-2)  # (..., T, M)
-    if running is not None:
-        states = states.where(torch.stack(running, dim=1).reshape(-1, len(running), 1), -1)
-    return states.squeeze(-1) if len(sizes) == 1 else states
+    if potentials.lengths is not None:
+        steps = torch.arange(len(path), device=states.device)
+        states = states.where((steps < potentials.lengths[:, None])[..., None], -1)
+    return states if len(sizes) > 1 else states.squeeze(-1)
 
 
 def move(message: Tensor, matrices: list[Tensor], reduce: Callable) -> Tensor:
-    """Reduce over the state left, one chain at a time: (..., *S) -> (..., *S). K^(M+1) for each
-    chain, not K^(2M).
-    """
+    """Reduce over the state left, one chain at a time: (..., *S) -> (..., *S)."""
     for m, matrix in enumerate(matrices):
         axis = m - len(matrices)
         message = message.movedim(axis, -1).unsqueeze(-1)  # (..., K_m, 1)
@@ -112,14 +110,15 @@ def leading_to(state: Tensor, matrices: list[Tensor]) -> Tensor:
 
 
 def by_step(potentials: Potentials) -> tuple:
-    """The potentials as lists over time: T log-likelihoods, T-1 lists of matrices, and T masks if
-    the batch is ragged.
-    """
+    """Lists over time: T log-likelihoods, T-1 lists of matrices, T masks: going on?"""
     log_initial, log_transitions, log_likelihoods, lengths = potentials
     log_likelihoods = log_likelihoods.unbind(-1 - log_initial.ndim)
     num_steps = len(log_likelihoods)
-    matrices = [a.unbind() if a.ndim == 3 else [a] * (num_steps - 1) for a in log_transitions]
-    running = None
+    matrices = [
+        a.unbind() if a.ndim == 3 else [a] * (num_steps - 1) for a in log_transitions
+    ]
+    running = [torch.ones((), dtype=torch.bool, device=log_initial.device)] * num_steps
     if lengths is not None:
-        running = [(t < lengths).reshape(-1, *[1] * log_initial.ndim) for t in range(num_steps)]
+        shape = (-1, *[1] * log_initial.ndim)
+        running = [(t < lengths).reshape(shape) for t in range(num_steps)]
     return log_likelihoods, list(zip(*matrices, strict=True)), running

@@ -10,12 +10,12 @@ from IPython.display import Markdown
 
 
 def show_source(*objects) -> Markdown:
-    """The source of functions and classes as one block of code that runs alone, third-party imports
-    included.
+    """The source of functions and classes as one block of code that runs alone.
 
-    Raises ValueError when the block would call something of the library that it does not show.
+    Raises ValueError when the block would call something of the library that it does
+    not show.
 
-    >>> print(show_source(textwrap.dedent).data.splitlines()[0])
+    >>> print(show_source(textwrap.indent).data.splitlines()[0])
     ```python
     """
     sources = [textwrap.dedent(inspect.getsource(each)).rstrip() for each in objects]
@@ -33,19 +33,23 @@ def show_source(*objects) -> Markdown:
             imports.append(line)
     imports = sorted(
         set(imports),
-        key=lambda line: (line.split()[1].split(".")[0] not in sys.stdlib_module_names, line),
+        key=lambda line: (
+            line.split()[1].split(".")[0] not in sys.stdlib_module_names,
+            line,
+        ),
     )
     code = "\n\n\n".join((["\n".join(imports)] if imports else []) + sources)
     return Markdown(f"```python\n{code}\n```")
 
 
 def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
-    """The names that a statement of a module binds, each with its import line, or None for what the
-    module defines.
+    """The names that a statement binds, each with its import line, or None if
+    defined.
     """
     if isinstance(node, ast.Import):
         return [
-            (a.asname or a.name.split(".")[0], f"import {a.name}" + _renamed(a)) for a in node.names
+            (a.asname or a.name.split(".")[0], f"import {a.name}" + _renamed(a))
+            for a in node.names
         ]
     if isinstance(node, ast.ImportFrom):
         return [
@@ -55,7 +59,9 @@ def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [(node.name, None)]
     if isinstance(node, ast.Assign):
-        return [(target.id, None) for target in node.targets if isinstance(target, ast.Name)]
+        return [
+            (target.id, None) for target in node.targets if isinstance(target, ast.Name)
+        ]
     return []
 
 

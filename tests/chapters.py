@@ -9,7 +9,9 @@ CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
 
 def cells(path: Path, kind: str | None = None) -> list[dict]:
-    """The cells of a notebook, all or of one kind, each with its source as one string."""
+    """The cells of a notebook, all or of one kind, each with its source as one
+    string.
+    """
     found = json.loads(path.read_text(encoding="utf-8"))["cells"]
     for cell in found:
         cell["source"] = "".join(cell["source"])
@@ -19,7 +21,11 @@ def cells(path: Path, kind: str | None = None) -> list[dict]:
 def texts(output: dict) -> list[str]:
     """Everything an output says in characters."""
     said = [output.get("text", ""), output.get("traceback", "")]
-    said += [value for mime, value in output.get("data", {}).items() if mime.startswith("text/")]
+    said += [
+        value
+        for mime, value in output.get("data", {}).items()
+        if mime.startswith("text/")
+    ]
     return ["".join(each) for each in said]
 
 
@@ -27,4 +33,7 @@ def solutions(path: Path) -> list[str]:
     """The code of the folded solutions, one string for each exercise."""
     prose = "\n".join(cell["source"] for cell in cells(path, "markdown"))
     folded = re.findall(r"<details>.*?</details>", prose, flags=re.S)
-    return ["\n".join(re.findall(r"```python\n(.*?)```", each, flags=re.S)) for each in folded]
+    return [
+        "\n".join(re.findall(r"```python\n(.*?)```", each, flags=re.S))
+        for each in folded
+    ]

@@ -1,11 +1,15 @@
-"""Random small models for the tests: one and two chains, fixed and changing transitions, forbidden
-moves, float64.
+"""Random small models for the tests: one and two chains, fixed and changing
+transitions, forbidden moves, float64.
 """
 
 import torch
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from hmmlib.recursion import Potentials
+
+settings.register_profile("book", deadline=None, derandomize=True)  # machines are noisy
+settings.load_profile("book")
 
 
 def random_potentials(
@@ -16,11 +20,15 @@ def random_potentials(
 
     def scores(*shape):
         values = 3 * torch.randn(*shape, generator=g, dtype=torch.float64)
-        return values.masked_fill(torch.rand(*shape, generator=g) < forbidden, -torch.inf)
+        return values.masked_fill(
+            torch.rand(*shape, generator=g) < forbidden, -torch.inf
+        )
 
     moves = (num_steps - 1,) if changing else ()
     transitions = tuple(scores(*moves, size, size) for size in sizes)
-    likelihoods = 3 * torch.randn(*batch, num_steps, *sizes, generator=g, dtype=torch.float64)
+    likelihoods = 3 * torch.randn(
+        *batch, num_steps, *sizes, generator=g, dtype=torch.float64
+    )
     return Potentials(scores(*sizes), transitions, likelihoods, lengths)
 
 

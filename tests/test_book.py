@@ -1,6 +1,7 @@
 """The chapters keep the promises that the book makes to its readers."""
 
 import ast
+import doctest
 import importlib
 import re
 import shutil
@@ -13,8 +14,9 @@ import matplotlib.pyplot as plt
 import pyro
 import pytest
 import torch
-from chapters import CHAPTERS, ROOT, cells, solutions, texts
 from IPython.core.inputtransformer2 import TransformerManager
+
+from chapters import CHAPTERS, ROOT, cells, solutions, texts
 
 sys.path.insert(0, str(ROOT / "_ext"))
 import repository
@@ -29,22 +31,38 @@ def test_there_are_chapters():
 
 def plain(source: str) -> str:
     """Prose without code, addresses and exercise numbers."""
-    for unread in (r"```.*?```", r"`[^`]*`", r"\]\([^)]*\)", r"#\d+", r"\*\*\d\.\d \w+", r"Solution \d\.\d"):
+    for unread in (
+        r"```.*?```",
+        r"`[^`]*`",
+        r"\]\([^)]*\)",
+        r"#\d+",
+        r"\*\*\d\.\d \w+",
+        r"Solution \d\.\d",
+    ):
         source = re.sub(unread, "", source, flags=re.S)
     return source.replace("{,}", ",")
 
 
 @every_chapter
 def test_every_number_in_the_text_is_computed_on_the_page(path):
-    """Decimals, and integers of three digits or more, stand in a code cell or in its output."""
+    """Decimals, and integers of three digits or more, stand in a code cell or in its
+    output.
+    """
     computed = set()
     for cell in cells(path, "code"):
-        for text in [cell["source"], *(t for output in cell["outputs"] for t in texts(output))]:
-            computed |= {Decimal(re.sub("[,_]", "", number)) for number in NUMBER.findall(text)}
+        for text in [
+            cell["source"],
+            *(t for output in cell["outputs"] for t in texts(output)),
+        ]:
+            computed |= {
+                Decimal(re.sub("[,_]", "", number)) for number in NUMBER.findall(text)
+            }
     for cell in cells(path, "markdown"):
         if cell["source"].startswith("## References"):
             continue
-        told = [n for n in NUMBER.findall(plain(cell["source"])) if "." in n or len(n) > 2]
+        told = [
+            n for n in NUMBER.findall(plain(cell["source"])) if "." in n or len(n) > 2
+        ]
         told = [n for n in told if not re.fullmatch(r"20\d\d|19\d\d", n)]  # a year
         unfounded = [n for n in told if Decimal(n.replace(",", "")) not in computed]
         assert not unfounded, f"{unfounded} in: {cell['source'][:80]}"
@@ -54,12 +72,18 @@ def test_every_number_in_the_text_is_computed_on_the_page(path):
 def test_outputs_show_nothing_that_a_reader_should_not_see(path):
     last = 0
     for cell in cells(path, "code"):
-        assert cell["execution_count"] > last, "stored outputs are from one run, top to bottom"
+        assert cell["execution_count"] > last, (
+            "stored outputs are from one run, top to bottom"
+        )
         last = cell["execution_count"]
         said = "\n".join(text for output in cell["outputs"] for text in texts(output))
-        assert not re.search(r"Warning\b|Traceback|/(home|root|tmp|Users|usr)/| at 0x[0-9a-f]+", said)
+        assert not re.search(
+            r"Warning\b|Traceback|/(home|root|tmp|Users|usr)/| at 0x[0-9a-f]+", said
+        )
         assert max(len(line) for line in cell["source"].splitlines()) <= 100
-        assert cell["metadata"].keys() <= {"tags", "mystnb"}, "metadata that changes from run to run"
+        assert cell["metadata"].keys() <= {"tags", "mystnb"}, (
+            "metadata that changes from run to run"
+        )
 
 
 @every_chapter
@@ -78,15 +102,24 @@ def test_figures_have_a_caption_a_name_and_an_alternative_text(path):
 def test_text_reads_well_where_only_plain_markdown_is_known(path):
     """No MyST directive or role: Colab and GitHub would show it raw."""
     for cell in cells(path, "markdown"):
-        assert not re.search(r"^(:::|```\{)|\{[a-z:]+\}`|^\+\+\+|^\([\w-]+\)=", cell["source"], re.M)
+        assert not re.search(
+            r"^(:::|```\{)|\{[a-z:]+\}`|^\+\+\+|^\([\w-]+\)=", cell["source"], re.M
+        )
 
 
 @every_chapter
 def test_a_chapter_has_its_parts(path):
     prose = "\n".join(cell["source"] for cell in cells(path, "markdown"))
-    for part in ("After this chapter you can", "## By hand", "in Pyro", "What did it buy us?"):
+    for part in (
+        "After this chapter you can",
+        "## By hand",
+        "in Pyro",
+        "What did it buy us?",
+    ):
         assert part in prose, part
-    assert "| symbol | meaning |" in prose and "## References" in prose and "eq" in prose
+    assert (
+        "| symbol | meaning |" in prose and "## References" in prose and "eq" in prose
+    )
     number = path.stem[1]
     for exercise, kind in enumerate(("Predict", "Prove", "Program"), start=1):
         assert f"**{number}.{exercise} {kind}.**" in prose
@@ -104,7 +137,9 @@ def test_the_setup_cell_installs_what_a_lonely_notebook_lacks(path):
 
 @every_chapter
 def test_solutions_work_where_they_stand(path, monkeypatch):
-    """Run the chapter, then each solution in its namespace, as a reader does who pastes it."""
+    """Run the chapter, then each solution in its namespace, as a reader does who pastes
+    it.
+    """
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
     matplotlib.use("Agg")
     dtype, transform = torch.get_default_dtype(), TransformerManager().transform_cell
@@ -123,10 +158,14 @@ def test_solutions_work_where_they_stand(path, monkeypatch):
 @every_chapter
 def test_cited_works_are_in_the_bibliography(path):
     bibliography = (ROOT / "references.bib").read_text()
-    references = next(c["source"] for c in cells(path) if c["source"].startswith("## References"))
+    references = next(
+        c["source"] for c in cells(path) if c["source"].startswith("## References")
+    )
     for doi in re.findall(r"https://doi\.org/([^)\s]+)", references):
         assert doi in bibliography
-    for address in re.findall(r"\((https://(?:jmlr|proceedings\.mlr|probml)[^)\s]+)", references):
+    for address in re.findall(
+        r"\((https://(?:jmlr|proceedings\.mlr|probml)[^)\s]+)", references
+    ):
         assert address in bibliography
 
 
@@ -148,19 +187,43 @@ def test_every_public_function_says_what_it_returns_and_raises():
     """A docstring each; whoever raises ValueError says so."""
     for path in (ROOT / "hmmlib").rglob("*.py"):
         public = ast.parse(path.read_text()).body
-        classes = [each for each in public if isinstance(each, ast.ClassDef) and each.name[0] != "_"]
+        classes = [
+            each
+            for each in public
+            if isinstance(each, ast.ClassDef) and each.name[0] != "_"
+        ]
         public += [method for each in classes for method in each.body]
         for node in public:
-            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            if not isinstance(
+                node, ast.FunctionDef | ast.ClassDef
+            ) or node.name.startswith("_"):
                 continue
             said = ast.get_docstring(node) or ""
             assert said, f"{path.stem}.{node.name} has no docstring"
-            if isinstance(node, ast.FunctionDef) and "raise ValueError" in ast.unparse(node):
-                assert "ValueError" in said, f"{path.stem}.{node.name} does not say what it refuses"
+            if isinstance(node, ast.FunctionDef) and "raise ValueError" in ast.unparse(
+                node
+            ):
+                assert "ValueError" in said, (
+                    f"{path.stem}.{node.name} does not say what it refuses"
+                )
+
+
+def test_examples_in_docstrings_are_true():
+    attempted = 0
+    for path in (ROOT / "hmmlib").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        result = doctest.testmod(
+            importlib.import_module(name.removesuffix(".__init__"))
+        )
+        assert result.failed == 0, name
+        attempted += result.attempted
+    assert attempted >= 4
 
 
 def test_the_address_is_written_once(tmp_path):
-    """Another address, put everywhere, leaves no trace of the present one; and comes back."""
+    """Another address, put everywhere, leaves no trace of the present one; and comes
+    back.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
@@ -177,14 +240,16 @@ def test_the_address_is_written_once(tmp_path):
     assert {str(path.relative_to(ROOT)) for path in CHAPTERS} <= names
     for path in tmp_path.rglob("*"):
         if path.is_file() and ".git/" not in str(path):
-            assert not any(form.encode() in path.read_bytes() for form in repository.forms(address))
+            assert not any(
+                form.encode() in path.read_bytes() for form in repository.forms(address)
+            )
     repository.replace(tmp_path, address)
     for path in changed:
         assert path.read_bytes() == (ROOT / path.relative_to(tmp_path)).read_bytes()
 
 
 def test_an_address_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="URL: got 'rain', needs https://github.com/OWNER/NAME"):
+    with pytest.raises(ValueError, match="URL: got 'rain', needs https"):
         repository.forms("rain")
 
 

@@ -1,5 +1,5 @@
-"""The model: what it accepts, what it refuses and in which words, and that its samples follow
-it.
+"""The model: what it accepts, what it refuses and in which words, and that its samples
+follow it.
 """
 
 import numpy as np
@@ -31,7 +31,10 @@ B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
         (([float("nan"), 1.0], A, B), "initial_probs: nan"),
         (([], A, B), "initial_probs: got shape"),
         ((A, A, B), r"initial_probs: got shape \(2, 2\), needs \(K,\)"),
-        ((PI, [[0.7, 0.3], [0.5, 0.6]], B), "transition_matrix: row 1 sums to 1.1, needs 1"),
+        (
+            (PI, [[0.7, 0.3], [0.5, 0.6]], B),
+            "transition_matrix: row 1 sums to 1.1, needs 1",
+        ),
         (
             (PI, [[0.7, 0.4], [0.3, 0.6]], B),
             "transition_matrix: row 0 sums to 1.1, needs 1; its columns do",
@@ -58,7 +61,9 @@ def test_a_wrong_model_is_refused_in_words(arguments, message):
 
 
 GAUSS = HMM(PI, A, Normal(torch.tensor([0.0, 5.0]).double(), 1.0))
-VECTOR = HMM(PI, A, MultivariateNormal(torch.zeros(2, 3).double(), torch.eye(3).double()))
+VECTOR = HMM(
+    PI, A, MultivariateNormal(torch.zeros(2, 3).double(), torch.eye(3).double())
+)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,11 @@ VECTOR = HMM(PI, A, MultivariateNormal(torch.zeros(2, 3).double(), torch.eye(3).
             {"observations": [0, 3, 1]},
             "observations: 3 at step 1, needs an integer from 0 to 2",
         ),
-        (weather.hmm, {"observations": [[0, 1], [0, -1]]}, "-1 at step 1 of sequence 1"),
+        (
+            weather.hmm,
+            {"observations": [[0, 1], [0, -1]]},
+            "-1 at step 1 of sequence 1",
+        ),
         (weather.hmm, {"observations": [0.5]}, "observations: 0.5 at step 0"),
         (weather.hmm, {"observations": []}, "observations: got shape"),
         (weather.hmm, {"observations": 1}, r"observations: got shape \(\)"),
@@ -90,7 +99,11 @@ VECTOR = HMM(PI, A, MultivariateNormal(torch.zeros(2, 3).double(), torch.eye(3).
             {"observations": [0, 1], "observed": [True]},
             "observed: got torch.bool of shape",
         ),
-        (weather.hmm, {"observations": [0, 1], "observed": [1, 0]}, "observed: got torch.int64"),
+        (
+            weather.hmm,
+            {"observations": [0, 1], "observed": [1, 0]},
+            "observed: got torch.int64",
+        ),
         (
             GAUSS,
             {"observations": [0.0, float("inf")]},
@@ -112,13 +125,14 @@ def test_lists_arrays_and_tensors_mean_the_same_and_tensors_keep_their_dtype():
     as_lists = HMM(PI, A, B)
     assert as_lists.initial_probs.dtype == torch.float64
     assert_close(
-        HMM(*(np.array(x) for x in (PI, A, B))).transition_matrix, as_lists.transition_matrix
+        HMM(*(np.array(x) for x in (PI, A, B))).transition_matrix,
+        as_lists.transition_matrix,
     )
     single = HMM(*(torch.tensor(x) for x in (PI, A, B)))
     p = single.potentials(weather.fortnight.observations)
-    assert {x.dtype for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)} == {
-        torch.float32
-    }
+    assert {
+        x.dtype for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)
+    } == {torch.float32}
     assert_close(
         log_likelihood(p).item(), -15.148962, rtol=0.0, atol=1e-4
     )  # FACTS: float32 is about 6e-6 off
@@ -131,9 +145,13 @@ def test_a_model_is_frozen():
 
 def test_log_likelihoods_are_the_emissions_log_prob():
     p = weather.hmm.potentials([2, 0])
-    assert_close(p.log_likelihoods.exp(), torch.tensor([[0.5, 0.1], [0.1, 0.6]]).double())
+    assert_close(
+        p.log_likelihoods.exp(), torch.tensor([[0.5, 0.1], [0.1, 0.6]]).double()
+    )
     p = VECTOR.potentials(torch.ones(4, 3))
-    assert_close(p.log_likelihoods, VECTOR.emission.log_prob(torch.ones(4, 1, 3).double()))
+    assert_close(
+        p.log_likelihoods, VECTOR.emission.log_prob(torch.ones(4, 1, 3).double())
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +185,9 @@ def test_missing_observations_say_nothing():
     whole = sum(
         log_likelihood(weather.hmm.potentials([0, symbol, 1])).exp() for symbol in range(3)
     )  # fmt: skip
-    missing = weather.hmm.potentials([0, 0, 1], observed=torch.tensor([True, False, True]))
+    missing = weather.hmm.potentials(
+        [0, 0, 1], observed=torch.tensor([True, False, True])
+    )
     assert_close(log_likelihood(missing).exp(), whole)
     nothing = weather.hmm.potentials(torch.full((3,), torch.nan))
     assert_close(log_likelihood(nothing).item(), 0.0)
@@ -184,7 +204,9 @@ def test_sampling_is_repeatable_and_leaves_the_stream_alone():
     torch.manual_seed(0)
     one, two = GAUSS.sample(20, seed=5), GAUSS.sample(20, seed=5)
     assert torch.rand(1) == before
-    assert (one.states == two.states).all() and (one.observations == two.observations).all()
+    assert (one.states == two.states).all() and (
+        one.observations == two.observations
+    ).all()
     assert (GAUSS.sample(20, seed=6).observations != one.observations).any()
     with pytest.raises(ValueError, match="num_steps"):
         GAUSS.sample(0)
@@ -201,8 +223,8 @@ def test_sampling_is_repeatable_and_leaves_the_stream_alone():
     ],
 )
 def test_samples_follow_the_model(emission):
-    """Visits and moves within five standard errors of the stationary chain, emissions of their own
-    mean.
+    """Visits and moves within five standard errors of the stationary chain, emissions
+    of their own mean.
     """
     model = HMM(PI, A, emission)
     states, x = model.sample(4000, seed=0)
@@ -219,5 +241,7 @@ def test_samples_follow_the_model(emission):
     )
     for k in range(2):
         mine = x[states == k].double()
-        assert ((mine.mean(0) - expected[k]).abs() <= 5 * mine.std(0) / len(mine) ** 0.5).all()
+        assert (
+            (mine.mean(0) - expected[k]).abs() <= 5 * mine.std(0) / len(mine) ** 0.5
+        ).all()
     assert smooth_states(model.potentials(x)).smoothed_probs.isfinite().all()

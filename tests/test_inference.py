@@ -1,4 +1,6 @@
-"""The questions agree with enumeration, with hmmlearn, and with what must hold of any posterior."""
+"""The questions agree with enumeration, with hmmlearn, and with what must hold of any
+posterior.
+"""
 
 import numpy as np
 import pytest
@@ -46,7 +48,9 @@ def test_log_likelihood_and_smoothing_are_sums_over_paths(p):
     assert_close(log_likelihood(p), evidence, **EXACT)
     smoothed = smooth_states(p)
     assert_close(smoothed.log_likelihood, evidence, **EXACT)
-    assert_close(smoothed.smoothed_probs, marginals(paths, weights, p.log_initial.shape), **EXACT)
+    assert_close(
+        smoothed.smoothed_probs, marginals(paths, weights, p.log_initial.shape), **EXACT
+    )
 
 
 @given(potentials())
@@ -56,11 +60,17 @@ def test_filtering_is_smoothing_of_what_was_seen_so_far(p):
     for t in range(len(p.log_likelihoods)):
         moves = tuple(a[:t] if a.ndim == 3 else a for a in p.log_transitions)
         past = Potentials(p.log_initial, moves, p.log_likelihoods[: t + 1])
-        assert_close(filtered.filtered_probs[t], smooth_states(past).smoothed_probs[t], **EXACT)
+        assert_close(
+            filtered.filtered_probs[t], smooth_states(past).smoothed_probs[t], **EXACT
+        )
         unseen = past._replace(
             log_likelihoods=past.log_likelihoods.index_fill(0, torch.tensor(t), 0.0)
         )
-        assert_close(filtered.predicted_probs[t], smooth_states(unseen).smoothed_probs[t], **EXACT)
+        assert_close(
+            filtered.predicted_probs[t],
+            smooth_states(unseen).smoothed_probs[t],
+            **EXACT,
+        )
 
 
 @given(potentials(num_chains=1))
@@ -69,7 +79,9 @@ def test_pairs_and_counts_are_sums_over_paths(p):
     assume(evidence.isfinite())
     states = paths[..., 0]
     pairs = torch.zeros(
-        len(p.log_likelihoods) - 1, *p.log_transitions[0].shape[-2:], dtype=torch.float64
+        len(p.log_likelihoods) - 1,
+        *p.log_transitions[0].shape[-2:],
+        dtype=torch.float64,
     )
     for t in range(len(pairs)):
         pairs[t].index_put_((states[:, t], states[:, t + 1]), weights, accumulate=True)
@@ -86,7 +98,9 @@ def test_counts_do_not_depend_on_how_many_moves_are_held_at_once(monkeypatch):
     whole = expected_counts(p).transitions
     monkeypatch.setattr("hmmlib.inference.PAIRS_AT_ONCE", 40)
     assert_close(expected_counts(p).transitions, whole, **EXACT)
-    assert_close(whole.sum((-2, -1)), torch.tensor([6.0, 3.0], dtype=torch.float64), **EXACT)
+    assert_close(
+        whole.sum((-2, -1)), torch.tensor([6.0, 3.0], dtype=torch.float64), **EXACT
+    )
 
 
 @given(potentials())
@@ -110,13 +124,16 @@ def test_posterior_samples_have_the_exact_marginals(sizes):
     )
     exact = smooth_states(p).smoothed_probs
     # five standard errors of a frequency
-    assert ((drawn - exact).abs() <= 5 * (exact * (1 - exact) / num_samples).sqrt() + 1e-12).all()
+    assert (
+        (drawn - exact).abs() <= 5 * (exact * (1 - exact) / num_samples).sqrt() + 1e-12
+    ).all()
     # ... and of whole paths, not of days alone
     paths, weights, _ = enumerated(p)
     best = paths[weights.argmax()]
     share = (samples == best).all(-1).all(-1).double().mean()
     assert (
-        abs(share - weights.max()) <= 5 * (weights.max() * (1 - weights.max()) / num_samples) ** 0.5
+        abs(share - weights.max())
+        <= 5 * (weights.max() * (1 - weights.max()) / num_samples) ** 0.5
     )
 
 
@@ -142,23 +159,30 @@ def test_a_ragged_batch_answers_as_its_sequences_do_alone(sizes):
         alone = one_sequence(p, n)
         assert_close(evidence[n], log_likelihood(alone), **EXACT)
         assert_close(
-            filtered.predicted_probs[n, :length], filter_states(alone).predicted_probs, **EXACT
+            filtered.predicted_probs[n, :length],
+            filter_states(alone).predicted_probs,
+            **EXACT,
         )
         assert_close(
-            smoothed.smoothed_probs[n, :length], smooth_states(alone).smoothed_probs, **EXACT
+            smoothed.smoothed_probs[n, :length],
+            smooth_states(alone).smoothed_probs,
+            **EXACT,
         )
         assert (smoothed.smoothed_probs[n, length:] == 0).all()
         assert_close(best.log_joint[n], viterbi(alone).log_joint, **EXACT)
         assert (best.states[n, :length] == viterbi(alone).states).all() and (
             best.states[n, length:] == -1
         ).all()
-        assert (samples[:, n, :length] >= 0).all() and (samples[:, n, length:] == -1).all()
+        assert (samples[:, n, :length] >= 0).all() and (
+            samples[:, n, length:] == -1
+        ).all()
 
 
 def test_the_gradient_is_the_posterior():
     p = random_potentials(7, (3,), 5, forbidden=0.2)
     leaves = [
-        x.clone().requires_grad_() for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)
+        x.clone().requires_grad_()
+        for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)
     ]
     log_likelihood(Potentials(leaves[0], (leaves[1],), leaves[2])).backward()
     counts = expected_counts(p)
@@ -171,7 +195,10 @@ def test_the_gradient_is_the_posterior():
 @pytest.mark.parametrize("sizes", [(3,), (2, 2)])
 def test_gradcheck(sizes):
     p = random_potentials(8, sizes, 3, batch=(2,), lengths=torch.tensor([3, 2]))
-    leaves = [x.requires_grad_() for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)]
+    leaves = [
+        x.requires_grad_()
+        for x in (p.log_initial, *p.log_transitions, p.log_likelihoods)
+    ]
     torch.autograd.gradcheck(
         lambda i, *a: log_likelihood(Potentials(i, a[:-1], a[-1], p.lengths)), leaves
     )
@@ -181,26 +208,36 @@ def test_relabelling_the_states_relabels_the_answers():
     p = random_potentials(9, (4,), 6)
     order = torch.tensor([2, 0, 3, 1])
     moved = Potentials(
-        p.log_initial[order], (p.log_transitions[0][order][:, order],), p.log_likelihoods[:, order]
+        p.log_initial[order],
+        (p.log_transitions[0][order][:, order],),
+        p.log_likelihoods[:, order],
     )
     assert_close(log_likelihood(moved), log_likelihood(p), **EXACT)
     assert_close(
-        smooth_states(moved).smoothed_probs, smooth_states(p).smoothed_probs[:, order], **EXACT
+        smooth_states(moved).smoothed_probs,
+        smooth_states(p).smoothed_probs[:, order],
+        **EXACT,
     )
     assert (order[viterbi(moved).states] == viterbi(p).states).all()
 
 
 def test_hmmlearn_agrees():
     g = torch.Generator().manual_seed(0)
-    pi, a, b = (torch.rand(*s, generator=g, dtype=torch.float64) for s in ((4,), (4, 4), (4, 6)))
+    pi, a, b = (
+        torch.rand(*s, generator=g, dtype=torch.float64) for s in ((4,), (4, 4), (4, 6))
+    )
     pi, a, b = (x / x.sum(-1, keepdim=True) for x in (pi, a, b))
     x = torch.randint(6, (300,), generator=g)
     peer = CategoricalHMM(n_components=4)
-    peer.startprob_, peer.transmat_, peer.emissionprob_ = (v.numpy() for v in (pi, a, b))
+    peer.startprob_, peer.transmat_, peer.emissionprob_ = (
+        v.numpy() for v in (pi, a, b)
+    )
     p = HMM(pi, a, b).potentials(x)
     log_prob, probs = peer.score_samples(x.numpy()[:, None])
     assert_close(log_likelihood(p).item(), log_prob, rtol=1e-10, atol=0.0)
-    assert_close(smooth_states(p).smoothed_probs, torch.as_tensor(probs), rtol=1e-8, atol=1e-12)
+    assert_close(
+        smooth_states(p).smoothed_probs, torch.as_tensor(probs), rtol=1e-8, atol=1e-12
+    )
     score, path = peer.decode(x.numpy()[:, None])
     assert_close(viterbi(p).log_joint.item(), score, rtol=1e-10, atol=0.0)
     # paths may tie (the same moves in another order); their scores may not differ
@@ -214,9 +251,13 @@ def test_hmmlearn_agrees():
 def test_left_to_right_chain_has_finite_gradients():
     pi = torch.tensor([1.0, 0, 0], dtype=torch.float64, requires_grad=True)
     a = torch.tensor(
-        [[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]], dtype=torch.float64, requires_grad=True
+        [[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]],
+        dtype=torch.float64,
+        requires_grad=True,
     )
-    b = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]], dtype=torch.float64, requires_grad=True)
+    b = torch.tensor(
+        [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]], dtype=torch.float64, requires_grad=True
+    )
     p = HMM(pi, a, b).potentials([0, 1, 1, 0])
     log_likelihood(p).backward()
     assert all(x.grad.isfinite().all() for x in (pi, a, b))
@@ -226,11 +267,17 @@ def test_left_to_right_chain_has_finite_gradients():
 def test_a_pinned_state_is_not_forgotten_while_another_is_900_nats_better():
     """Peers with scaled recursions return 0.0 here."""
     num_steps = 100
-    log_likelihoods = torch.tensor([[-900.0, 0.0]], dtype=torch.float64).expand(num_steps, 2)
-    pinned = Potentials(
-        torch.tensor([0.0, -torch.inf]).double(), (torch.eye(2).double().log(),), log_likelihoods
+    log_likelihoods = torch.tensor([[-900.0, 0.0]], dtype=torch.float64).expand(
+        num_steps, 2
     )
-    assert_close(log_likelihood(pinned).item(), -900.0 * num_steps, rtol=1e-12, atol=0.0)
+    pinned = Potentials(
+        torch.tensor([0.0, -torch.inf]).double(),
+        (torch.eye(2).double().log(),),
+        log_likelihoods,
+    )
+    assert_close(
+        log_likelihood(pinned).item(), -900.0 * num_steps, rtol=1e-12, atol=0.0
+    )
     assert (smooth_states(pinned).smoothed_probs[:, 0] == 1).all()
     assert (viterbi(pinned).states == 0).all()
 
@@ -238,14 +285,18 @@ def test_a_pinned_state_is_not_forgotten_while_another_is_900_nats_better():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_step_one_state(dtype):
     p = HMM(
-        torch.ones(1, dtype=dtype), torch.ones(1, 1, dtype=dtype), torch.ones(1, 1, dtype=dtype)
+        torch.ones(1, dtype=dtype),
+        torch.ones(1, 1, dtype=dtype),
+        torch.ones(1, 1, dtype=dtype),
     ).potentials([0])
     assert log_likelihood(p) == 0
     assert log_likelihood(p).dtype == dtype
-    assert viterbi(p).states.tolist() == [0] and smooth_states(p).smoothed_probs.tolist() == [[1.0]]
-    assert pairwise_probs(p).shape == (0, 1, 1) and expected_counts(p).transitions.tolist() == [
-        [0.0]
-    ]
+    assert viterbi(p).states.tolist() == [0] and smooth_states(
+        p
+    ).smoothed_probs.tolist() == [[1.0]]
+    assert pairwise_probs(p).shape == (0, 1, 1) and expected_counts(
+        p
+    ).transitions.tolist() == [[0.0]]
 
 
 def test_a_hundred_thousand_steps_do_not_drift():
@@ -265,7 +316,9 @@ def test_a_hundred_thousand_steps_do_not_drift():
 
 
 def test_impossible_observations_are_said_to_be_so():
-    p = HMM([0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]], [[1.0, 0.0], [1.0, 0.0]]).potentials([0, 1, 0])
+    p = HMM([0.5, 0.5], [[0.5, 0.5], [0.5, 0.5]], [[1.0, 0.0], [1.0, 0.0]]).potentials(
+        [0, 1, 0]
+    )
     assert log_likelihood(p) == -torch.inf
     best = viterbi(p)
     assert best.log_joint == -torch.inf and (best.states == -1).all()
@@ -295,13 +348,28 @@ def broken(**fields):
     ("p", "message"),
     [
         (broken(log_initial=torch.tensor(0.0)), "log_initial: got shape"),
-        (broken(log_likelihoods=torch.zeros(3, 5)), r"log_likelihoods: got shape \(3, 5\)"),
+        (
+            broken(log_likelihoods=torch.zeros(3, 5)),
+            r"log_likelihoods: got shape \(3, 5\)",
+        ),
         (broken(log_likelihoods=torch.zeros(0, 2)), "at least one step"),
         (broken(log_transitions=torch.zeros(2, 2)), "log_transitions: needs a tuple"),
-        (broken(log_transitions=(torch.zeros(3, 3),)), r"log_transitions\[0\]: got shape \(3, 3\)"),
-        (broken(log_transitions=(torch.zeros(3, 2, 2),)), r"needs \(2, 2\) or \(2, 2, 2\)"),
-        (broken(log_initial=torch.tensor([0.0, torch.nan])), r"log_initial: nan at \[1\]"),
-        (broken(log_initial=torch.tensor([0.0, torch.inf])), r"log_initial: inf at \[1\]"),
+        (
+            broken(log_transitions=(torch.zeros(3, 3),)),
+            r"log_transitions\[0\]: got shape \(3, 3\)",
+        ),
+        (
+            broken(log_transitions=(torch.zeros(3, 2, 2),)),
+            r"needs \(2, 2\) or \(2, 2, 2\)",
+        ),
+        (
+            broken(log_initial=torch.tensor([0.0, torch.nan])),
+            r"log_initial: nan at \[1\]",
+        ),
+        (
+            broken(log_initial=torch.tensor([0.0, torch.inf])),
+            r"log_initial: inf at \[1\]",
+        ),
         (broken(lengths=torch.tensor([3])), "lengths: got shape"),
         (
             random_potentials(0, (2,), 3, (2,), lengths=torch.tensor([3, 4])),

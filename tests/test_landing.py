@@ -5,6 +5,7 @@ import io
 import sys
 
 import matplotlib.pyplot as plt
+
 from chapters import ROOT
 from conftest import same_picture
 
@@ -17,4 +18,6 @@ def test_the_picture_is_current():
     landing.landing_picture().savefig(drawn, dpi=144)
     plt.close("all")
     stored = landing.PICTURE.read_bytes()
-    assert same_picture(*(base64.b64encode(x).decode() for x in (stored, drawn.getvalue())))
+    assert same_picture(
+        *(base64.b64encode(x).decode() for x in (stored, drawn.getvalue()))
+    )

@@ -15,17 +15,23 @@ LAYERS = [  # a module may import from rows above its own
 
 
 def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
 
 
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"
+)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_imports_point_down(path):
     name = module_name(path)
     layer = next((i for i, row in enumerate(LAYERS) if name in row), None)
-    assert layer is not None, f"{name} has no layer: give it one in {Path(__file__).name}"
+    assert layer is not None, (
+        f"{name} has no layer: give it one in {Path(__file__).name}"
+    )
     below = set().union(*LAYERS[:layer])
     for node in ast.walk(ast.parse(path.read_text())):
         imported = (

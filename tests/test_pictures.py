@@ -1,4 +1,6 @@
-"""Drawings and figures show what they are told to, and say in words what they cannot draw."""
+"""Drawings and figures show what they are told to, and say in words what they cannot
+draw.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,6 +33,11 @@ def test_unrolled_shades_what_is_observed_and_only_that():
     assert len(ax.patches) == 5  # two moves, three emissions
 
 
+def test_unrolled_leaves_out_what_is_not_observed():
+    ax = draw.unrolled(["$z_0$", "$z_1$"], [None, "$x_1$"])
+    assert words(ax) == {"$z_0$", "$z_1$", "$x_1$"} and len(ax.patches) == 2
+
+
 def test_state_diagram_has_an_arrow_and_a_number_for_each_possible_move():
     ax = draw.state_diagram([[0.7, 0.3, 0], [0, 0.6, 0.4], [0, 0, 1]], ["a", "b", "c"])
     assert words(ax) == {"a", "b", "c", "0.7", "0.3", "0.6", "0.4", "1"}
@@ -38,11 +45,16 @@ def test_state_diagram_has_an_arrow_and_a_number_for_each_possible_move():
 
 def test_trellis_draws_every_move_and_the_path_bold():
     ax = draw.trellis(
-        ("R", "S"), ("walk", "shop", "walk"), values=[[1, 2], [3, 4], [5, 6]], path=[0, 1, 1]
+        ("R", "S"),
+        ("walk", "shop", "walk"),
+        values=[[1, 2], [3, 4], [5, 6]],
+        path=[0, 1, 1],
     )
     assert words(ax) == {"R", "S", "walk", "shop", "1", "2", "3", "4", "5", "6"}
     assert len(ax.patches) == 8
-    assert sorted(arrow.get_linewidth() for arrow in ax.patches) == [1.0] * 6 + [3.5] * 2
+    assert (
+        sorted(arrow.get_linewidth() for arrow in ax.patches) == [1.0] * 6 + [3.5] * 2
+    )
 
 
 def test_plate_names_its_parts():
@@ -52,7 +64,9 @@ def test_plate_names_its_parts():
 
 def test_strips_paint_each_state_in_its_colour():
     ax = plot.strips(
-        {"truth": [0, 1, 1], "guess": [1, 1, 0]}, ("Rainy", "Sunny"), text=["a", "b", "c"]
+        {"truth": [0, 1, 1], "guess": [1, 1, 0]},
+        ("Rainy", "Sunny"),
+        text=["a", "b", "c"],
     )
     mesh = ax.collections[0]
     painted = mesh.to_rgba(mesh.get_array()).reshape(2, 3, 4)
@@ -63,7 +77,9 @@ def test_strips_paint_each_state_in_its_colour():
 
 def test_state_probs_draw_bars_as_high_as_the_probabilities():
     probs = np.array([[0.2, 0.8], [0.9, 0.1]])
-    ax = plot.state_probs(probs, ("Rainy", "Sunny"), truth=[1, 0], others={"filtered": probs})
+    ax = plot.state_probs(
+        probs, ("Rainy", "Sunny"), truth=[1, 0], others={"filtered": probs}
+    )
     assert [bar.get_height() for bar in ax.containers[0]] == [0.2, 0.9]
     assert list(ax.lines[0].get_ydata()) == [0.2, 0.9]
 
@@ -71,10 +87,22 @@ def test_state_probs_draw_bars_as_high_as_the_probabilities():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: draw.unrolled(["a"], []), "observed: got 0 labels, needs as many as hidden, 1"),
-        (lambda: draw.state_diagram([[1.0]], ["a", "b"]), r"transition_matrix: got shape \(1, 1\)"),
-        (lambda: draw.trellis("RS", "ab", values=[[1]]), r"values: got shape \(1, 1\), needs"),
-        (lambda: draw.trellis("RS", "ab", path=[0, 2]), r"path: got \[0, 2\], needs 2 states"),
+        (
+            lambda: draw.unrolled(["a"], []),
+            "observed: got 0 labels, needs as many as hidden, 1",
+        ),
+        (
+            lambda: draw.state_diagram([[1.0]], ["a", "b"]),
+            r"transition_matrix: got shape \(1, 1\)",
+        ),
+        (
+            lambda: draw.trellis("RS", "ab", values=[[1]]),
+            r"values: got shape \(1, 1\), needs",
+        ),
+        (
+            lambda: draw.trellis("RS", "ab", path=[0, 2]),
+            r"path: got \[0, 2\], needs 2 states",
+        ),
         (lambda: plot.strips({"a": [0], "b": [0, 1]}, "RS"), "rows: got lengths"),
         (lambda: plot.strips({"a": [2]}, "RS"), "needs states from 0 to 1"),
         (lambda: plot.strips({"a": [0]}, "RS", text=["x", "y"]), "text: got 2 words"),

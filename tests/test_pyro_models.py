@@ -3,7 +3,13 @@
 import pyro
 import pytest
 import torch
-from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, Poisson
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+)
 from torch.testing import assert_close
 
 from hmmlib import pyro_models
@@ -11,7 +17,11 @@ from hmmlib.datasets import weather
 from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood, smooth_states, viterbi
 
-STORY = (weather.hmm.initial_probs, weather.hmm.transition_matrix, weather.hmm.emission.probs)
+STORY = (
+    weather.hmm.initial_probs,
+    weather.hmm.transition_matrix,
+    weather.hmm.emission.probs,
+)
 SEEN = weather.fortnight.observations
 P = weather.hmm.potentials(SEEN)
 
@@ -51,7 +61,8 @@ def test_posterior_paths_have_the_exact_marginals():
     exact = smooth_states(P).smoothed_probs[:, 1]
     assert paths.shape == (num_samples, 14)
     assert (
-        (paths.double().mean(0) - exact).abs() <= 5 * (exact * (1 - exact) / num_samples).sqrt()
+        (paths.double().mean(0) - exact).abs()
+        <= 5 * (exact * (1 - exact) / num_samples).sqrt()
     ).all()
 
 
@@ -76,7 +87,8 @@ def test_discrete_hmm_of_other_emissions(emission):
     model = HMM([1.0, 0.0], [[0.5, 0.5], [0.0, 1.0]], emission)
     x = model.sample(9, seed=0).observations
     assert_close(
-        pyro_models.to_discrete_hmm(model, 9).log_prob(x), log_likelihood(model.potentials(x))
+        pyro_models.to_discrete_hmm(model, 9).log_prob(x),
+        log_likelihood(model.potentials(x)),
     )
 
 

@@ -1,5 +1,5 @@
-"""recursion = enumeration, on random small models; and what must hold of the recursion whatever the
-model.
+"""recursion = enumeration, on random small models; and what must hold of the recursion
+whatever the model.
 """
 
 import pytest
@@ -17,14 +17,16 @@ EXACT = {"rtol": 1e-12, "atol": 1e-12}
 @given(potentials())
 def test_forward_adds_up_all_paths(p):
     log_joints = path_log_joints(p, joint_paths(p))
-    assert_close(forward(p)[-1].flatten().logsumexp(0), log_joints.logsumexp(0), **EXACT)
+    assert_close(
+        forward(p)[-1].flatten().logsumexp(0), log_joints.logsumexp(0), **EXACT
+    )
     assert_close(forward(p, torch.amax)[-1].amax(), log_joints.amax(), **EXACT)
 
 
 @given(potentials())
 def test_forward_and_backward_split_the_same_paths_at_every_step(p):
-    """logsumexp of alpha[t] + beta[t] is the evidence at each t; amax of the two is the best
-    score.
+    """logsumexp of alpha[t] + beta[t] is the evidence at each t; amax of the two is the
+    best score.
     """
     log_joints = path_log_joints(p, joint_paths(p))
     for reduce, total in (
@@ -48,10 +50,14 @@ def test_the_path_traced_back_has_the_best_score(p):
 def test_zero_potentials_count_the_paths(sizes):
     """With every potential log 1, the evidence is the log of the number of paths."""
     zeros = Potentials(
-        torch.zeros(sizes), tuple(torch.zeros(k, k) for k in sizes), torch.zeros(5, *sizes)
+        torch.zeros(sizes),
+        tuple(torch.zeros(k, k) for k in sizes),
+        torch.zeros(5, *sizes),
     )
     num_paths = torch.tensor(float(torch.tensor(sizes).prod())) ** 5
-    assert_close(forward(zeros)[-1].flatten().logsumexp(0).exp(), num_paths, rtol=1e-5, atol=0.0)
+    assert_close(
+        forward(zeros)[-1].flatten().logsumexp(0).exp(), num_paths, rtol=1e-5, atol=0.0
+    )
 
 
 @pytest.mark.parametrize("sizes", [(3,), (2, 3)])
@@ -64,11 +70,16 @@ def test_each_sequence_of_a_ragged_batch_is_as_if_alone(sizes, changing):
     for n, length in enumerate(lengths):
         alone = one_sequence(p, n)
         assert_close(alpha[n, :length], forward(alone), **EXACT)
-        assert_close(alpha[n, length:], alpha[n, length - 1].expand_as(alpha[n, length:]), **EXACT)
+        assert_close(
+            alpha[n, length:],
+            alpha[n, length - 1].expand_as(alpha[n, length:]),
+            **EXACT,
+        )
         assert_close(beta[n, :length], backward(alone), **EXACT)
         assert (beta[n, length:] == 0).all()
         assert (
-            path[n, :length] == trace_back(alone, forward(alone, torch.amax), torch.argmax)
+            path[n, :length]
+            == trace_back(alone, forward(alone, torch.amax), torch.argmax)
         ).all()
         assert (path[n, length:] == -1).all()
 
@@ -89,7 +100,8 @@ def test_all_paths_lists_each_path_once():
 
 
 @pytest.mark.parametrize(
-    ("args", "named"), [((0, 3), "num_states"), ((2, 0), "num_steps"), ((2, 40), "num_steps")]
+    ("args", "named"),
+    [((0, 3), "num_states"), ((2, 0), "num_steps"), ((2, 40), "num_steps")],
 )
 def test_enumeration_refuses_in_words(args, named):
     with pytest.raises(ValueError, match=named):

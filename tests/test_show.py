@@ -26,7 +26,10 @@ def test_a_block_runs_in_an_empty_folder_without_hmmlib(block, tmp_path):
     blocker = "import sys; sys.modules['hmmlib'] = None\n"
     (tmp_path / "copied.py").write_text(blocker + code)
     subprocess.run(
-        [sys.executable, "-I", "copied.py"], cwd=tmp_path, check=True, capture_output=True
+        [sys.executable, "-I", "copied.py"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
     )
 
 

@@ -1,4 +1,6 @@
-"""Truth is checked: change a copy of a chapter in any way a reader could see, and the run fails."""
+"""Truth is checked: change a copy of a chapter in any way a reader could see, and the
+run fails.
+"""
 
 import base64
 import copy
@@ -11,8 +13,9 @@ import subprocess
 import sys
 
 import pytest
-from chapters import CHAPTERS, ROOT
 from PIL import Image, ImageDraw
+
+from chapters import CHAPTERS, ROOT
 
 CHAPTER = CHAPTERS[0]
 
@@ -23,7 +26,9 @@ def outputs(notebook):
 
 def one_digit(notebook):
     """The last digit of a printed log probability."""
-    output = next(o for o in outputs(notebook) if "-19.191999" in "".join(o.get("text", "")))
+    output = next(
+        o for o in outputs(notebook) if "-19.191999" in "".join(o.get("text", ""))
+    )
     output["text"] = "".join(output["text"]).replace("-19.191999", "-19.191998", 1)
 
 
@@ -36,7 +41,9 @@ def one_cell_of_a_table(notebook):
 def a_figure(notebook):
     """One small square of one picture, painted over."""
     figure = next(o for o in outputs(notebook) if "image/png" in o.get("data", {}))
-    picture = Image.open(io.BytesIO(base64.b64decode(figure["data"]["image/png"]))).convert("RGBA")
+    picture = Image.open(
+        io.BytesIO(base64.b64decode(figure["data"]["image/png"]))
+    ).convert("RGBA")
     ImageDraw.Draw(picture).rectangle((20, 20, 25, 25), fill="red")
     buffer = io.BytesIO()
     picture.save(buffer, "png")
@@ -49,7 +56,9 @@ def the_source(notebook):
 
 
 def a_removed_output(notebook):
-    cell = next(c for c in notebook["cells"] if c.get("outputs") and "text" in c["outputs"][0])
+    cell = next(
+        c for c in notebook["cells"] if c.get("outputs") and "text" in c["outputs"][0]
+    )
     cell["outputs"] = []
 
 
@@ -57,7 +66,9 @@ def a_swapped_state_name(notebook):
     table = next(o for o in outputs(notebook) if "text/html" in o.get("data", {}))
     html = "".join(table["data"]["text/html"])
     swap = {"Rainy": "Sunny", "Sunny": "Rainy"}
-    table["data"]["text/html"] = re.sub("Rainy|Sunny", lambda name: swap[name.group()], html)
+    table["data"]["text/html"] = re.sub(
+        "Rainy|Sunny", lambda name: swap[name.group()], html
+    )
 
 
 def nothing(notebook):
@@ -70,19 +81,35 @@ TAMPERINGS += [a_swapped_state_name, nothing]
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
-    """The names of the tampered copies that failed, from one run of them all under nbval."""
+    """The names of the tampered copies that failed, from one run of them all under
+    nbval.
+    """
     folder = tmp_path_factory.mktemp("tampered")
     shutil.copy(ROOT / "conftest.py", folder)
     original = json.loads(CHAPTER.read_text(encoding="utf-8"))
     for tamper in TAMPERINGS:
         notebook = copy.deepcopy(original)
         tamper(notebook)
-        assert (notebook == original) == (tamper is nothing), f"{tamper.__name__} changed nothing"
-        (folder / f"{tamper.__name__}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q", "--tb=no"]
+        assert (notebook == original) == (tamper is nothing), (
+            f"{tamper.__name__} changed nothing"
+        )
+        (folder / f"{tamper.__name__}.ipynb").write_text(
+            json.dumps(notebook), encoding="utf-8"
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-current-env",
+        "-q",
+        "--tb=no",
+    ]
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir=.", "-rfE"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env, check=False)
+    run = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=env, check=False
+    )
     assert run.returncode in (0, 1), run.stdout + run.stderr
     return set(re.findall(r"^(?:FAILED|ERROR) (\w+)\.ipynb", run.stdout, flags=re.M))
 

@@ -22,7 +22,10 @@ def test_seed_18_is_the_fortnight_of_the_book():
 def test_log_likelihood():
     assert_close(log_likelihood(P).item(), -15.148962, rtol=0.0, atol=1e-6)
     assert_close(
-        path_log_joints(P, all_paths(2, 14)).logsumexp(0), log_likelihood(P), rtol=1e-12, atol=0.0
+        path_log_joints(P, all_paths(2, 14)).logsumexp(0),
+        log_likelihood(P),
+        rtol=1e-12,
+        atol=0.0,
     )
 
 
@@ -33,9 +36,13 @@ def test_the_true_path_is_the_runner_up():
         "RS"[z] for z in paths[0]
     ) == "SSSSSSRRRRSSSS"
     assert (paths[1] == weather.fortnight.states).all()
-    assert_close(log_joints[:2], torch.tensor([-18.8229, -19.1920]).double(), rtol=0.0, atol=5e-5)
+    assert_close(
+        log_joints[:2], torch.tensor([-18.8229, -19.1920]).double(), rtol=0.0, atol=5e-5
+    )
     posterior = (log_joints[:2] - log_likelihood(P)).exp()
-    assert_close(posterior, torch.tensor([0.0254, 0.0175]).double(), rtol=0.0, atol=5e-5)
+    assert_close(
+        posterior, torch.tensor([0.0254, 0.0175]).double(), rtol=0.0, atol=5e-5
+    )
     assert (viterbi(P).states == weather.fortnight.states).sum() == 12
 
 

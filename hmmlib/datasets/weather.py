@@ -1,7 +1,7 @@
-"""A friend walks, shops or cleans; the weather that drives it is hidden. The story of chapters 1 to
-5.
+"""A friend walks, shops or cleans; the weather that drives it is hidden.
 
-The numbers follow N. Batra's series of 2026, which follows the toy that many tutorials share.
+The numbers follow N. Batra's series of 2026, which follows the toy that many tutorials
+share.
 """
 
 import torch
@@ -25,17 +25,16 @@ fortnight = Sample(
 
 
 def sample(num_days: int, seed: int | None = None) -> Sample:
-    """Weather and activities of `num_days` days; states and observations, each (num_days,),
-    integers.
+    """States and observations of `num_days` days, each (num_days,), integers.
 
-    `sample(14, seed=18)` is the fortnight of the book (drawn with torch 2.13). Raises ValueError
-    for less than one day.
+    `sample(14, seed=18)` is the fortnight of the book (drawn with torch 2.13). Raises
+    ValueError for less than one day.
     """
     return hmm.sample(num_days, seed)
 
 
 def sticky(stay: float) -> HMM:
-    """The same story where either weather stays with probability `stay`, and starts with even odds.
+    """The same story, where either weather stays with probability `stay`.
 
     Raises ValueError unless 0 <= stay <= 1. Used in chapter 4.
     """

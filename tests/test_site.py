@@ -1,0 +1,141 @@
+"""The built site: complete, self-contained, and nothing raw on a page."""
+
+import copy
+import functools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from chapters import CHAPTERS, ROOT
+
+sys.path.insert(0, str(ROOT / "_ext"))
+import repository
+
+OWN_PAGES = ["intro", *(f"chapters/{path.stem}" for path in CHAPTERS)]
+OWN_PAGES += [
+    f"chapters/appendix/{n}" for n in ("notation", "glossary", "api", "bibliography")
+]
+each_page = pytest.mark.parametrize("page", OWN_PAGES)
+each_chapter = pytest.mark.parametrize("page", OWN_PAGES[1 : 1 + len(CHAPTERS)])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The book, built fresh, warnings as errors."""
+    out = tmp_path_factory.mktemp("site")
+    command = [
+        Path(sys.executable).parent / "jupyter-book",
+        "build",
+        ROOT,
+        "--path-output",
+        out,
+    ]
+    build = subprocess.run(
+        [*command, "--all", "-n", "-W", "--keep-going"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
+    return out / "_build/html"
+
+
+@functools.cache
+def parsed(path):
+    """A page as a tree."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+@functools.cache
+def names(path):
+    """What a link into a page may point to."""
+    return {tag["id"] for tag in parsed(path).find_all(id=True)}
+
+
+@pytest.fixture
+def soup(site, page):
+    return parsed(site / f"{page}.html")
+
+
+@each_page
+def test_a_page_fetches_nothing_from_elsewhere(soup):
+    fetched = [
+        tag.get("src") for tag in soup.find_all(["script", "img", "iframe", "source"])
+    ]
+    fetched += [
+        tag["href"]
+        for tag in soup.find_all("link", href=True)
+        if set(tag["rel"]) & {"stylesheet", "icon", "preload", "preconnect"}
+    ]
+    assert fetched
+    assert not [address for address in fetched if address and urlsplit(address).netloc]
+
+
+@each_page
+def test_links_within_the_book_lead_somewhere(site, page, soup):
+    for tag in soup.find_all(["a", "script", "img", "link"]):
+        address = tag.get("href") or tag.get("src") or ""
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc or not address:
+            continue
+        here = site / f"{page}.html"
+        target = (here.parent / unquote(parts.path)).resolve() if parts.path else here
+        assert target.exists(), address
+        if parts.fragment and target.suffix == ".html" and tag.name == "a":
+            assert unquote(parts.fragment) in names(target), address
+
+
+@each_page
+def test_nothing_raw_is_left_on_a_page(soup):
+    article = copy.copy(soup.find("article"))
+    for shown in article.find_all(["pre", "code", "script", "style", "dt"]):
+        shown.decompose()
+    for mathematics in article.find_all(class_="math"):
+        mathematics.decompose()
+    text = article.get_text()
+    assert not re.search(r"\$\$|\$[^$\s]|\{[a-z]+\}`|\*\*|:::|\]\(", text)
+
+
+@each_page
+def test_pictures_have_an_alternative_text(soup):
+    for picture in soup.find("article").find_all("img"):
+        assert len(picture.get("alt", "")) > 20, picture.get("src")
+
+
+@each_chapter
+def test_figures_are_numbered_and_captioned(soup):
+    figures = soup.find("article").find_all("figure")
+    assert figures
+    for figure in figures:
+        assert figure.get("id") and figure.find("figcaption").get_text(strip=True)
+
+
+@each_chapter
+def test_solutions_fold(soup):
+    folded = [each.find("summary") for each in soup.find("article").find_all("details")]
+    assert sum("Solution" in summary.get_text() for summary in folded if summary) == 3
+
+
+@each_chapter
+def test_launch_buttons_open_this_chapter(page, soup):
+    owner_and_name = repository.forms(repository.present())[0]
+    links = [tag["href"] for tag in soup.find_all("a", href=True)]
+    assert any(f"mybinder.org/v2/gh/{owner_and_name}" in link for link in links)
+    colab = f"colab.research.google.com/github/{owner_and_name}/blob/main/{page}.ipynb"
+    assert any(colab in link for link in links)
+
+
+def test_mathematics_comes_with_the_site(site):
+    assert (site / "_static/mathjax/tex-mml-chtml.js").stat().st_size > 500_000
+    assert (
+        len(list((site / "_static/mathjax/output/chtml/fonts/woff-v2").glob("*.woff")))
+        > 10
+    )
+
+
+def test_search_knows_viterbi_and_code_has_copy_buttons(site):
+    assert "viterbi" in (site / "searchindex.js").read_text(encoding="utf-8")
+    assert "copybutton.js" in (site / "intro.html").read_text(encoding="utf-8")
