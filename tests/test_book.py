@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import matplotlib
 import matplotlib.pyplot as plt
+import nbformat
 import pyro
 import pytest
 import torch
@@ -66,6 +67,11 @@ def test_every_number_in_the_text_is_computed_on_the_page(path):
         told = [n for n in told if not re.fullmatch(r"20\d\d|19\d\d", n)]  # a year
         unfounded = [n for n in told if Decimal(n.replace(",", "")) not in computed]
         assert not unfounded, f"{unfounded} in: {cell['source'][:80]}"
+
+
+@every_chapter
+def test_a_chapter_is_a_valid_notebook(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
 
 
 @every_chapter
