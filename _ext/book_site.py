@@ -49,8 +49,8 @@ def as_written(app, what, name, obj, options, lines):
         rows = paragraph.split("\n")
         if rows[0].startswith(">>>"):
             lines.extend(rows)
-        elif any(row.startswith(" ") or re.search(r"\S {2,}\S", row) for row in rows):
-            lines.extend(["::", "", *("    " + row for row in rows)])
+        elif rows[1:] and any(re.search(r"^ |\S {2,}\S", row) for row in rows):
+            lines.extend([".. code-block:: none", "", *("    " + row for row in rows)])
         else:
             pieces = re.split(r"(`[^`]+`)", paragraph)
             pieces = [
