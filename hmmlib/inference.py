@@ -6,6 +6,7 @@ puts N in front. Where a ragged batch has run out, probabilities are 0 and state
 path; a posterior does not exist for them, and asking for one raises ValueError.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,7 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     chapter 2.
     """
     check(potentials)
-    return _evidence(potentials, forward(potentials, _logsumexp))
+    return _evidence(potentials, _alpha(potentials))
 
 
 def filter_states(potentials: Potentials) -> Filtered:
@@ -68,7 +69,7 @@ def filter_states(potentials: Potentials) -> Filtered:
     Taught in chapter 3.
     """
     check(potentials)
-    alpha = forward(potentials, _logsumexp)
+    alpha = _alpha(potentials)
     evidence = _possible(_evidence(potentials, alpha))
     time = -1 - potentials.log_initial.ndim
     _, log_transitions, _ = by_step(potentials)
@@ -92,7 +93,10 @@ def smooth_states(potentials: Potentials) -> Smoothed:
     chapter 3.
     """
     check(potentials)
-    alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
+    alpha, beta = (
+        _alpha(potentials),
+        _beta(potentials),
+    )
     return Smoothed(
         _possible(_evidence(potentials, alpha)), _probs(potentials, alpha + beta)
     )
@@ -106,7 +110,10 @@ def pairwise_probs(potentials: Potentials) -> Tensor:
     Rabiner 1989, eq. 37. Taught in chapter 3.
     """
     check(potentials, num_chains=1)
-    alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
+    alpha, beta = (
+        _alpha(potentials),
+        _beta(potentials),
+    )
     _possible(_evidence(potentials, alpha))
     return _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
 
@@ -118,7 +125,10 @@ def expected_counts(potentials: Potentials) -> Counts:
     several chains. Rabiner 1989, eqs. 27, 37 and 40. Taught in chapter 3.
     """
     check(potentials, num_chains=1)
-    alpha, beta = forward(potentials, _logsumexp), backward(potentials, _logsumexp)
+    alpha, beta = (
+        _alpha(potentials),
+        _beta(potentials),
+    )
     evidence = _possible(_evidence(potentials, alpha))
     states = _probs(potentials, alpha + beta)
     num_steps, num_states = alpha.shape[-2:]
@@ -163,7 +173,7 @@ def sample_states(
         raise ValueError(
             f"num_samples: got {num_samples!r}, needs an integer of at least 1"
         )
-    alpha = forward(potentials, _logsumexp).detach()
+    alpha = _alpha(potentials).detach()
     _possible(_evidence(potentials, alpha))
     generator = (
         None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
@@ -262,6 +272,24 @@ class _LogSumExp(torch.autograd.Function):
 
 
 _logsumexp = _LogSumExp.apply
+
+
+def _reduce(potentials: Potentials) -> Callable:
+    """The logsumexp to use: torch's own, unless gradients will flow."""
+    tensors = (
+        potentials.log_initial,
+        *potentials.log_transitions,
+        potentials.log_likelihoods,
+    )
+    return _logsumexp if any(x.requires_grad for x in tensors) else torch.logsumexp
+
+
+def _alpha(potentials: Potentials) -> Tensor:
+    return forward(potentials, _reduce(potentials))
+
+
+def _beta(potentials: Potentials) -> Tensor:
+    return backward(potentials, _reduce(potentials))
 
 
 def _last(potentials: Potentials, messages: Tensor) -> Tensor:

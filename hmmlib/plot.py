@@ -104,7 +104,7 @@ def state_probs(
         probs[:, state],
         color=STATE_COLORS[state],
         width=0.8,
-        label=f"P({state_labels[state]})",
+        label="smoothed",
     )
     for (name, lines), mark in zip((others or {}).items(), "osD^", strict=False):
         ax.plot(
@@ -119,8 +119,8 @@ def state_probs(
     ax.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
     if truth is not None:
         for day, true_state in zip(days, np.asarray(truth), strict=True):
-            ax.bar(day, 0.07, bottom=1.04, width=0.94, color=STATE_COLORS[true_state])
-        ax.text(days[0] - 0.65, 1.075, "truth", ha="right", va="center", fontsize=10)
+            ax.bar(day, 0.07, bottom=1.08, width=0.94, color=STATE_COLORS[true_state])
+        ax.text(days[0] - 0.65, 1.115, "truth", ha="right", va="center", fontsize=10)
     ax.set_xticks(days)
     ax.set_yticks([0, 0.5, 1])
     ax.set_xlim(days[0] - 0.6, days[-1] + 0.6)

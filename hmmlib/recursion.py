@@ -74,7 +74,10 @@ def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Te
     are kept: scores are computed again, along the path alone. After the end of a
     shorter sequence the state is -1. Rabiner 1989, eq. 35. Taught in chapters 3 and 4.
     """
-    sizes = potentials.log_initial.shape
+    sizes = torch.tensor(potentials.log_initial.shape, device=messages.device)  # (M,)
+    strides = (
+        sizes.flip(0).cumprod(0).flip(0) // sizes
+    )  # of a joint state, counted flat
     _, log_transitions, running = by_step(potentials)
     path = []
     for t, scores in reversed(list(enumerate(messages.unbind(-1 - len(sizes))))):
@@ -82,7 +85,7 @@ def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Te
             onward = leading_to(path[-1], log_transitions[t])
             scores = scores + torch.where(running[t + 1], onward, 0.0)
         chosen = choose(scores.flatten(-len(sizes)), -1)
-        path.append(torch.stack(torch.unravel_index(chosen, sizes), dim=-1))  # (..., M)
+        path.append(chosen[..., None] // strides % sizes)  # (..., M)
     states = torch.stack(path[::-1], dim=-2)  # (..., T, M)
     if potentials.lengths is not None:
         steps = torch.arange(len(path), device=states.device)
