@@ -180,7 +180,10 @@ def log_prob(emission: Distribution, values: Tensor) -> Tensor:
         axes = tuple(range(-emission.reinterpreted_batch_ndims, 0))
         return log_prob(emission.base_dist, values).sum(axes)
     if isinstance(emission, Categorical):
-        return log_probs(emission).T[values.long().squeeze(-1)]  # (V, K), gathered
+        symbols, table = torch.broadcast_tensors(
+            values.long().unsqueeze(-1), log_probs(emission)
+        )
+        return table.gather(-1, symbols[..., :1]).squeeze(-1)
     if isinstance(emission, Bernoulli):
         if emission._param is emission.probs:
             return log(torch.where(values == 1, emission.probs, 1 - emission.probs))

@@ -148,6 +148,12 @@ def test_log_likelihoods_are_the_emissions_log_prob():
     assert_close(
         p.log_likelihoods.exp(), torch.tensor([[0.5, 0.1], [0.1, 0.6]]).double()
     )
+    pair = Independent(
+        Categorical(torch.tensor([[B[0], B[1]], [B[1], B[1]]]).double()), 1
+    )
+    p = HMM(PI, A, pair).potentials([[2, 0], [0, 1]])
+    told = torch.tensor([[0.5 * 0.6, 0.1 * 0.6], [0.1 * 0.3, 0.6 * 0.3]]).double()
+    assert_close(p.log_likelihoods.exp(), told)
     p = VECTOR.potentials(torch.ones(4, 3))
     assert_close(
         p.log_likelihoods, VECTOR.emission.log_prob(torch.ones(4, 1, 3).double())
