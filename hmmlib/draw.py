@@ -111,6 +111,7 @@ def trellis(
     bold. Raises ValueError when the sizes disagree.
     """
     num_steps, num_states = len(steps), len(states)
+    path = None if path is None else np.asarray(path).tolist()
     if values is not None and np.shape(values) != (num_steps, num_states):
         raise ValueError(
             f"values: got shape {np.shape(values)}, needs ({num_steps}, {num_states})"
@@ -119,7 +120,7 @@ def trellis(
         len(path) != num_steps or not set(path) <= set(range(num_states))
     ):
         raise ValueError(
-            f"path: got {list(path)}, needs {num_steps} states below {num_states}"
+            f"path: got {path}, needs {num_steps} states below {num_states}"
         )
     graph = nx.DiGraph()
     for t in range(num_steps):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from hmmlib.checks import as_count
 from hmmlib.recursion import Potentials
 
 MOST_PATHS = 10_000_000
@@ -17,9 +18,8 @@ def all_paths(num_states: int, num_steps: int) -> Tensor:
     Raises ValueError for fewer than one state or step, and for more than ten million
     paths. Taught in chapter 2.
     """
-    for name, size in (("num_states", num_states), ("num_steps", num_steps)):
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name}: got {size!r}, needs an integer of at least 1")
+    num_states = as_count("num_states", num_states)
+    num_steps = as_count("num_steps", num_steps)
     if num_states > 1 and (num_steps > 64 or num_states**num_steps > MOST_PATHS):
         raise ValueError(
             f"num_steps: {num_states}^{num_steps} paths, needs {MOST_PATHS:,} at most; "
@@ -51,7 +51,22 @@ def path_log_joints(potentials: Potentials, paths: Tensor) -> Tensor:
         raise ValueError(
             f"paths: got shape {tuple(paths.shape)}, needs (P, {num_steps}, {num_chains})"
         )
-    states = paths.unbind(-1)  # M of (P, T)
+    if paths.is_floating_point() or paths.is_complex() or paths.dtype == torch.bool:
+        raise ValueError(f"paths: got {paths.dtype}, needs integers")
+    for m, (size, matrix) in enumerate(
+        zip(log_initial.shape, log_transitions, strict=True)
+    ):
+        z = paths[..., m]
+        if len(paths) and (z.min() < 0 or z.max() >= size):
+            raise ValueError(
+                f"paths: states {z.min()} to {z.max()} of chain {m}, needs 0 to {size - 1}"
+            )
+        if tuple(matrix.shape) not in ((size, size), (num_steps - 1, size, size)):
+            raise ValueError(
+                f"log_transitions[{m}]: got shape {tuple(matrix.shape)}, needs"
+                f" ({size}, {size}) or ({num_steps - 1}, {size}, {size})"
+            )
+    states = paths.long().unbind(-1)  # M of (P, T)
     log_joints = log_initial[tuple(z[:, 0] for z in states)]
     log_joints = log_joints + log_likelihoods[(torch.arange(num_steps), *states)].sum(
         -1

@@ -1,13 +1,21 @@
 """The model: how the hidden state starts, how it moves, and what it emits."""
 
+import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Independent,
+    OneHotCategorical,
+)
 
+from hmmlib.checks import as_count, as_lengths
 from hmmlib.recursion import Potentials
 
 
@@ -27,7 +35,8 @@ class HMM:
     emission           a `torch.distributions` object with batch_shape (K,), one for each state;
                        a (K, V) matrix, rows summing to one, stands for `Categorical(matrix)`
 
-    Lists and arrays become float64 tensors; the dtype of tensors is kept. Raises
+    Lists become float64 tensors; the dtype of arrays and tensors is kept, and what is given
+    is copied. Raises
     ValueError, naming the argument, what was found and what is needed. Taught in
     chapter 1.
 
@@ -58,6 +67,7 @@ class HMM:
             found = tuple(emission.batch_shape)
             turned = (
                 isinstance(emission, Categorical)
+                and emission.probs.ndim == 2
                 and emission.probs.shape[-1] == num_states
             )
             hint = "; is its matrix transposed? Rows are states" if turned else ""
@@ -76,7 +86,9 @@ class HMM:
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
         """The model and its observations as `Potentials`, ready for inference.
 
-        observations  (T, *event_shape), or (N, T, *event_shape) for a batch; NaN means missing
+        observations  (T, *event_shape), or (N, T, *event_shape) for a batch; a NaN, in any
+                      component, means that the step is missing. A column (T, 1) of
+                      numbers is T sequences of one step; flatten it
         lengths       (N,) integers, for sequences of different lengths; the rest is not read
         observed      (T,) or (N, T) booleans, False where an observation is missing
 
@@ -84,53 +96,64 @@ class HMM:
         every state. Raises ValueError for empty sequences, shapes that disagree, and
         values that no state can emit, such as a symbol out of range.
         """
-        emission, dtype = self.emission, self.initial_probs.dtype
-        observations = _as_tensor("observations", observations).to(
-            self.initial_probs.device, dtype
-        )
-        event_ndim = len(emission.event_shape)
-        steps = observations.shape[: observations.ndim - event_ndim]  # (T,) or (N, T)
-        if (
-            len(steps) not in (1, 2)
-            or observations.shape[len(steps) :] != emission.event_shape
-        ):
-            needs = "".join(f", {size}" for size in emission.event_shape)
-            found = tuple(observations.shape)
-            raise ValueError(
-                f"observations: got shape {found}, needs (T{needs}) or (N, T{needs})"
-            )
-        if 0 in steps:
-            raise ValueError(
-                f"observations: got shape {tuple(observations.shape)}, needs at least one step"
-            )
-        seen = ~observations.isnan().reshape(*steps, -1).any(-1)
-        if observed is not None:
-            observed = torch.as_tensor(observed, device=seen.device)
-            if observed.dtype != torch.bool or observed.shape != steps:
-                found = f"{observed.dtype} of shape {tuple(observed.shape)}"
-                raise ValueError(
-                    f"observed: got {found}, needs booleans of shape {tuple(steps)}"
-                )
-            seen = seen & observed
-        if lengths is not None:
-            lengths = _as_lengths(lengths, steps).to(seen.device)
-            seen = seen & (
-                torch.arange(steps[-1], device=seen.device) < lengths[:, None]
-            )
-        values = observations[seen].unsqueeze(1)  # (steps seen, 1, *event_shape)
-        _check_support(emission, values, seen)
+        values, seen = self.observed_values(observations, lengths, observed)
         log_likelihoods = torch.zeros(
-            *steps, self.num_states, dtype=dtype, device=seen.device
+            *seen.shape, self.num_states, dtype=values.dtype, device=values.device
         )
-        log_likelihoods = log_likelihoods.index_put(
-            (seen,), log_prob(emission, values).to(dtype)
-        )
+        if seen.any():
+            scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
+            log_likelihoods = log_likelihoods.index_put((seen,), scores)
+        if lengths is not None:
+            lengths = as_lengths(lengths, seen.shape).to(seen.device)
         return Potentials(
             log(self.initial_probs),
             (log(self.transition_matrix),),
             log_likelihoods,
             lengths,
         )
+
+    def observed_values(
+        self, observations, lengths=None, observed=None
+    ) -> tuple[Tensor, Tensor]:
+        """The observations that are there, (n, *event_shape), and where; (T,) or (N, T).
+
+        Arguments and errors are those of `potentials`: all checks are made here.
+        """
+        emission = self.emission
+        observations = _as_tensor("observations", observations).to(
+            self.initial_probs.device, self.initial_probs.dtype
+        )
+        found, event_shape = tuple(observations.shape), emission.event_shape
+        steps = found[: len(found) - len(event_shape)]  # (T,) or (N, T)
+        if len(steps) not in (1, 2) or found[len(steps) :] != tuple(event_shape):
+            needs = "".join(f", {size}" for size in event_shape)
+            raise ValueError(
+                f"observations: got shape {found}, needs (T{needs}) or (N, T{needs})"
+            )
+        if 0 in steps:
+            raise ValueError(
+                f"observations: got shape {found}, needs at least one step"
+            )
+        seen = ~observations.isnan()
+        if event_shape:
+            seen = seen.flatten(len(steps)).all(-1)
+        if observed is not None:
+            observed = _as_tensor("observed", observed).to(seen.device)
+            if observed.dtype != torch.bool or observed.shape != steps:
+                found = f"{observed.dtype} of shape {tuple(observed.shape)}"
+                raise ValueError(
+                    f"observed: got {found}, needs booleans of shape {steps}"
+                )
+            seen = seen & observed
+        if lengths is not None:
+            lengths = as_lengths(lengths, steps).to(seen.device)
+            seen = seen & (
+                torch.arange(steps[-1], device=seen.device) < lengths[:, None]
+            )
+        values = observations[seen]
+        if seen.any():
+            _check_support(emission, values.unsqueeze(1), seen)
+        return values, seen
 
     def sample(self, num_steps: int, seed: int | None = None) -> Sample:
         """A hidden path and what it emits, drawn in the order z_1, x_1, z_2, x_2, ...
@@ -139,17 +162,14 @@ class HMM:
         untouched. A categorical emission draws only from the row of the state it is in.
         Raises ValueError for fewer than one step. Taught in chapter 1.
         """
-        if not isinstance(num_steps, int) or num_steps < 1:
-            raise ValueError(
-                f"num_steps: got {num_steps!r}, needs an integer of at least 1"
-            )
+        num_steps = as_count("num_steps", num_steps)
         states, observations = [], []
         with (
-            torch.random.fork_rng(devices=[], enabled=seed is not None),
+            torch.random.fork_rng(enabled=seed is not None),
             torch.no_grad(),
         ):
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.manual_seed(int(seed))
             probs = self.initial_probs
             for _ in range(num_steps):
                 state = torch.multinomial(probs, 1).squeeze()
@@ -173,30 +193,64 @@ def log(probs: Tensor) -> Tensor:
 def log_prob(emission: Distribution, values: Tensor) -> Tensor:
     """log p(values | state): (..., 1, *event_shape) -> (..., K). -inf if impossible.
 
-    It is `emission.log_prob`, but for families of probabilities: torch keeps those at
-    least 2e-16 away from 0 and 1, so that its log 0 would be -36.
+    It is `emission.log_prob`, with an honest log 0: torch holds the probabilities of a
+    Categorical, OneHotCategorical or Bernoulli at least 2e-16 away from 0 and 1, so that its
+    log 0 would be -36; and it refuses a value that only some states can emit.
     """
     if isinstance(emission, Independent):
-        axes = tuple(range(-emission.reinterpreted_batch_ndims, 0))
-        return log_prob(emission.base_dist, values).sum(axes)
+        log_probs = log_prob(emission.base_dist, values)
+        axes = emission.reinterpreted_batch_ndims
+        return log_probs.flatten(-axes).sum(-1) if axes else log_probs
+    if isinstance(emission, OneHotCategorical):
+        return log_prob(emission._categorical, values.argmax(-1))
     if isinstance(emission, Categorical):
-        symbols, table = torch.broadcast_tensors(
-            values.long().unsqueeze(-1), log_probs(emission)
-        )
-        return table.gather(-1, symbols[..., :1]).squeeze(-1)
+        table = symbol_log_probs(emission)  # (K, ..., V)
+        states = (torch.arange(size, device=table.device) for size in table.shape[:-1])
+        return table[(*torch.meshgrid(*states, indexing="ij"), values.long())]
     if isinstance(emission, Bernoulli):
         if emission._param is emission.probs:
             return log(torch.where(values == 1, emission.probs, 1 - emission.probs))
         return torch.nn.functional.logsigmoid(
             torch.where(values == 1, emission.logits, -emission.logits)
         )
-    return emission.log_prob(values)
+    possible = emission.support.check(values)
+    if possible.all():
+        return emission.log_prob(values)
+    unchecked = copy.copy(emission)
+    unchecked._validate_args = False
+    return unchecked.log_prob(values).masked_fill(~possible, -torch.inf)
 
 
-def log_probs(emission: Categorical) -> Tensor:
+def symbol_log_probs(emission: Categorical) -> Tensor:
     """log p(symbol | state); shape (K, V), with -inf for probability 0."""
     given = emission._param
     return log(given) if given is emission.probs else given
+
+
+def innermost(emission: Distribution) -> Distribution:
+    """The distribution inside any number of `Independent`s."""
+    return (
+        innermost(emission.base_dist) if isinstance(emission, Independent) else emission
+    )
+
+
+def parameters(emission: Distribution) -> dict[str, Tensor]:
+    """The parameters that a distribution was given, by name: each quantity once."""
+    emission = innermost(emission)
+    names = set(emission.arg_constraints)
+    if {"probs", "logits"} <= names:
+        names -= {"logits" if emission._param is emission.probs else "probs"}
+    if "scale_tril" in names:
+        names -= {"covariance_matrix", "precision_matrix"}
+    return {name: getattr(emission, name) for name in sorted(names)}
+
+
+def rebuilt(emission: Distribution, parameters: dict[str, Tensor]) -> Distribution:
+    """The same family with other parameters."""
+    if isinstance(emission, Independent):
+        base = rebuilt(emission.base_dist, parameters)
+        return Independent(base, emission.reinterpreted_batch_ndims)
+    return type(emission)(**parameters)
 
 
 def as_probs(name: str, values, shape: str) -> Tensor:
@@ -205,7 +259,9 @@ def as_probs(name: str, values, shape: str) -> Tensor:
     `shape`, such as "(K, V)", says how many axes are needed. Lists and integers become
     float64. Raises ValueError, naming the argument, for anything else.
     """
-    probs = _as_tensor(name, values)
+    probs = _as_tensor(name, values).clone()
+    if probs.is_complex():
+        raise ValueError(f"{name}: got {probs.dtype}, needs real probabilities")
     if not probs.is_floating_point():
         probs = probs.double()
     if probs.ndim != shape.count(",") + (not shape.endswith(",)")) or 0 in probs.shape:
@@ -232,33 +288,24 @@ def as_probs(name: str, values, shape: str) -> Tensor:
 
 
 def _as_tensor(name: str, values) -> Tensor:
-    """Tensors as they are, the rest through numpy, so that floats stay float64."""
+    """Tensors as they are, the rest copied by numpy, so that floats stay float64."""
     if isinstance(values, Tensor):
         return values
     try:
-        array = np.asarray(values)
-        return torch.as_tensor(
-            array.astype(np.float64) if array.dtype.kind == "O" else array
-        )
-    except (TypeError, ValueError) as error:
+        if isinstance(values, list | tuple) and any(
+            isinstance(x, Tensor) for x in values
+        ):
+            return torch.stack([torch.as_tensor(x) for x in values])
+        array = np.array(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{array.dtype}")
+        return torch.tensor(array.astype(array.dtype.newbyteorder("=")))
+    except (TypeError, ValueError, RuntimeError) as error:
         ragged = "; for sequences of different lengths, pad them and pass lengths"
         hint = ragged if name == "observations" else ""
         raise ValueError(
             f"{name}: got {type(values).__name__}, needs a tensor or a list of numbers{hint}"
         ) from error
-
-
-def _as_lengths(lengths, steps: tuple) -> Tensor:
-    lengths = torch.as_tensor(lengths)
-    if len(steps) != 2 or tuple(lengths.shape) != (steps[0],):
-        raise ValueError(
-            f"lengths: got shape {tuple(lengths.shape)}, needs (N,), one for each sequence"
-        )
-    if lengths.is_floating_point() or lengths.min() < 1 or lengths.max() > steps[1]:
-        raise ValueError(
-            f"lengths: got {lengths.tolist()}, needs integers from 1 to {steps[1]}"
-        )
-    return lengths
 
 
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:

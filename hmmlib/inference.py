@@ -4,6 +4,9 @@ Letters and axes as in `hmmlib.recursion`. Shapes are given for one sequence; a 
 puts N in front. Where a ragged batch has run out, probabilities are 0 and states are
 -1. Observations that the model holds impossible have log-likelihood -inf and no best
 path; a posterior does not exist for them, and asking for one raises ValueError.
+
+Messages are not normalised on the way: their size grows with T. In float64 a million steps
+are no trouble; in float32 posteriors lose digits from ten thousand steps on.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmmlib.checks import as_count, as_lengths
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
 
 PAIRS_AT_ONCE = (
@@ -57,7 +61,7 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     where a potential is -inf. Cost T · M · K^(M+1). Rabiner 1989, eq. 21. Taught in
     chapter 2.
     """
-    check(potentials)
+    potentials = checked(potentials)
     return _evidence(potentials, _alpha(potentials))
 
 
@@ -68,7 +72,7 @@ def filter_states(potentials: Potentials) -> Filtered:
     Raises ValueError for impossible observations. Rabiner 1989, eqs. 19-20, normalised.
     Taught in chapter 3.
     """
-    check(potentials)
+    potentials = checked(potentials)
     alpha = _alpha(potentials)
     evidence = _possible(_evidence(potentials, alpha))
     time = -1 - potentials.log_initial.ndim
@@ -92,7 +96,7 @@ def smooth_states(potentials: Potentials) -> Smoothed:
     Raises ValueError for impossible observations. Rabiner 1989, eq. 27. Taught in
     chapter 3.
     """
-    check(potentials)
+    potentials = checked(potentials)
     alpha, beta = (
         _alpha(potentials),
         _beta(potentials),
@@ -109,7 +113,7 @@ def pairwise_probs(potentials: Potentials) -> Tensor:
     both states. Raises ValueError for impossible observations, and for several chains.
     Rabiner 1989, eq. 37. Taught in chapter 3.
     """
-    check(potentials, num_chains=1)
+    potentials = checked(potentials, num_chains=1)
     alpha, beta = (
         _alpha(potentials),
         _beta(potentials),
@@ -124,7 +128,7 @@ def expected_counts(potentials: Potentials) -> Counts:
     What Baum-Welch learns from. Raises ValueError for impossible observations, and for
     several chains. Rabiner 1989, eqs. 27, 37 and 40. Taught in chapter 3.
     """
-    check(potentials, num_chains=1)
+    potentials = checked(potentials, num_chains=1)
     alpha, beta = (
         _alpha(potentials),
         _beta(potentials),
@@ -148,7 +152,7 @@ def viterbi(potentials: Potentials) -> BestPath:
     every state is -1. Cost T · M · K^(M+1). Viterbi 1967; Rabiner 1989, eqs. 32-35.
     Taught in chapter 4.
     """
-    check(potentials)
+    potentials = checked(potentials)
     delta = forward(potentials, torch.amax)
     log_joint = _last(potentials, delta).amax(-1)
     states = trace_back(potentials, delta, torch.argmax)
@@ -168,15 +172,12 @@ def sample_states(
     draws. Raises ValueError for impossible observations, and for fewer than one sample.
     Scott 2002, sec. 2.1.3. Taught in chapter 3.
     """
-    check(potentials)
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(
-            f"num_samples: got {num_samples!r}, needs an integer of at least 1"
-        )
+    potentials = checked(potentials)
+    num_samples = as_count("num_samples", num_samples)
     alpha = _alpha(potentials).detach()
     _possible(_evidence(potentials, alpha))
     generator = (
-        None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
+        None if seed is None else torch.Generator(alpha.device).manual_seed(int(seed))
     )
 
     def draw(scores: Tensor, dim: int) -> Tensor:
@@ -193,8 +194,12 @@ def sample_states(
     return trace_back(detached, alpha.expand(num_samples, *alpha.shape), draw)
 
 
-def check(potentials: Potentials, num_chains: int | None = None) -> None:
-    """Raise ValueError in words unless the potentials fit together."""
+def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials:
+    """The potentials, with 0 behind the end of each sequence: nothing there is read.
+
+    Raises ValueError, naming the field, what it holds and what it needs, unless they fit
+    together: shapes, lengths, and no NaN and no infinity but log 0.
+    """
     log_initial, log_transitions, log_likelihoods, lengths = potentials
     sizes = tuple(log_initial.shape)
     if not sizes or 0 in sizes:
@@ -225,33 +230,22 @@ def check(potentials: Potentials, num_chains: int | None = None) -> None:
             raise ValueError(
                 f"log_transitions[{m}]: got shape {tuple(matrix.shape)}, needs {needs}"
             )
-    matrices = [
-        (f"log_transitions[{m}]", matrix) for m, matrix in enumerate(log_transitions)
-    ]
-    for name, values in [
-        ("log_initial", log_initial),
-        *matrices,
-        ("log_likelihoods", log_likelihoods),
-    ]:
+    if lengths is not None:
+        steps = shape[:2] if len(shape) > len(sizes) + 1 else shape[:1]
+        lengths = as_lengths(lengths, steps).to(log_likelihoods.device)
+        potentials = potentials._replace(lengths=lengths)
+        log_likelihoods = log_likelihoods.masked_fill(~_running(potentials), 0.0)
+        potentials = potentials._replace(log_likelihoods=log_likelihoods)
+    named = [(f"log_transitions[{m}]", a) for m, a in enumerate(log_transitions)]
+    named += [("log_initial", log_initial), ("log_likelihoods", log_likelihoods)]
+    for name, values in named:
         wrong = values.isnan() | values.isposinf()
         if wrong.any():
             where = wrong.nonzero()[0].tolist()
             raise ValueError(
                 f"{name}: {values[tuple(where)]} at {where}, needs numbers below infinity"
             )
-    if lengths is not None:
-        if len(shape) == len(sizes) + 1 or tuple(lengths.shape) != shape[:1]:
-            raise ValueError(
-                f"lengths: got shape {tuple(lengths.shape)}, needs one for each sequence of a batch"
-            )
-        if (
-            lengths.is_floating_point()
-            or lengths.min() < 1
-            or lengths.max() > num_steps
-        ):
-            raise ValueError(
-                f"lengths: got {lengths.tolist()}, needs integers from 1 to {num_steps}"
-            )
+    return potentials
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -321,12 +315,22 @@ def _possible(evidence: Tensor) -> Tensor:
 def _probs(potentials: Potentials, scores: Tensor) -> Tensor:
     """Normalise over the states, and blank what lies behind the end of a sequence."""
     num_chains = potentials.log_initial.ndim
-    probs = scores.flatten(-num_chains).softmax(-1).reshape(scores.shape)
     if potentials.lengths is None:
-        return probs
-    time = torch.arange(scores.shape[1], device=scores.device)
-    running = time < potentials.lengths[:, None]
-    return probs * running.reshape(*running.shape, *[1] * num_chains)
+        return scores.flatten(-num_chains).softmax(-1).reshape(scores.shape)
+    running = _running(potentials)
+    scores = scores.masked_fill(
+        ~running, 0.0
+    )  # softmax of nothing but -inf would be NaN
+    return scores.flatten(-num_chains).softmax(-1).reshape(scores.shape) * running
+
+
+def _running(potentials: Potentials) -> Tensor:
+    """Which steps of a ragged batch come before the end of their sequence; (N, T, 1...)."""
+    num_chains = potentials.log_initial.ndim
+    num_steps = potentials.log_likelihoods.shape[1]
+    steps = torch.arange(num_steps, device=potentials.lengths.device)
+    running = steps < potentials.lengths[:, None]
+    return running.reshape(*running.shape, *[1] * num_chains)
 
 
 def _pairs(
@@ -337,8 +341,8 @@ def _pairs(
     left = alpha[..., start:stop, :, None]
     entered = (potentials.log_likelihoods + beta)[..., start + 1 : stop + 1, None, :]
     scores = left + (matrix[start:stop] if matrix.ndim == 3 else matrix) + entered
-    probs = scores.flatten(-2).softmax(-1).reshape(scores.shape)
     if potentials.lengths is None:
-        return probs
-    moves = torch.arange(start, stop, device=alpha.device)
-    return probs * (moves + 1 < potentials.lengths[:, None])[..., None, None]
+        return scores.flatten(-2).softmax(-1).reshape(scores.shape)
+    running = _running(potentials)[:, start + 1 : stop + 1, :, None]
+    scores = scores.masked_fill(~running, 0.0)
+    return scores.flatten(-2).softmax(-1).reshape(scores.shape) * running

@@ -88,12 +88,12 @@ def strips(
 def state_probs(
     probs, state_labels: Sequence[str], state: int = 0,
     others: Mapping[str, Sequence[float]] | None = None, truth: Sequence[int] | None = None,
-    first_step: int = 1, ax: Axes | None = None,
+    name: str = "smoothed", first_step: int = 1, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Bars of the probability of one state on each day, and what to compare them with.
 
-    `probs` is (T, K); `others` maps a name to (T, K) probabilities drawn as lines;
-    `truth` holds (T,) integer states.
+    `probs` is (T, K), called `name` in the legend; `others` maps a name to (T, K)
+    probabilities drawn as lines; `truth` holds (T,) integer states.
     """
     probs = np.asarray(probs)
     days = np.arange(len(probs)) + first_step
@@ -104,7 +104,7 @@ def state_probs(
         probs[:, state],
         color=STATE_COLORS[state],
         width=0.8,
-        label="smoothed",
+        label=name,
     )
     for (name, lines), mark in zip((others or {}).items(), "osD^", strict=False):
         ax.plot(
@@ -145,6 +145,10 @@ def _same_length(rows: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int
 
 
 def _states(name: str, states: Sequence[int], num_states: int) -> np.ndarray:
+    if num_states > len(STATE_COLORS):
+        raise ValueError(
+            f"state_labels: got {num_states}, needs at most {len(STATE_COLORS)} colours"
+        )
     states = np.asarray(states)
     if states.ndim != 1 or states.min() < 0 or states.max() >= num_states:
         raise ValueError(

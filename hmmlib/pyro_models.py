@@ -14,7 +14,8 @@ from pyro.infer import TraceEnum_ELBO, infer_discrete
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from hmmlib.hmm import HMM, log, log_probs
+from hmmlib.checks import as_count
+from hmmlib.hmm import HMM, log, parameters, symbol_log_probs
 
 
 def weather_story(
@@ -30,22 +31,19 @@ def weather_story(
     given the story is conditioned on them, and `num_days` is their number; with None it
     is a sampler. Bingham et al. 2019. Taught in chapter 1.
     """
+    log_initial, log_moves = initial_probs.log(), transition_matrix.log()
+    log_emissions = emission_matrix.log()  # logits: given probs, Pyro's log 0 is -36
     states, seen, state = [], [], None
     num_days = num_days if activities is None else len(activities)
-    for t in pyro.markov(
-        range(num_days)
-    ):  # day t needs only day t-1: enumeration stays cheap
-        probs = initial_probs if t == 0 else Vindex(transition_matrix)[..., state, :]
-        state = pyro.sample(
-            f"z_{t}", dist.Categorical(probs), infer={"enumerate": "parallel"}
-        )
-        activity = pyro.sample(
-            f"x_{t}",
-            dist.Categorical(Vindex(emission_matrix)[..., state, :]),
-            obs=None if activities is None else activities[t],
-        )
+    # day t needs only day t-1: that is what keeps enumeration cheap
+    for t in pyro.markov(range(num_days)):
+        logits = log_initial if t == 0 else Vindex(log_moves)[..., state, :]
+        today = dist.Categorical(logits=logits)
+        state = pyro.sample(f"z_{t}", today, infer={"enumerate": "parallel"})
+        doing = dist.Categorical(logits=Vindex(log_emissions)[..., state, :])
+        heard = None if activities is None else activities[t]
         states.append(state)
-        seen.append(activity)
+        seen.append(pyro.sample(f"x_{t}", doing, obs=heard))
     return states, seen
 
 
@@ -73,7 +71,7 @@ def best_path(story: Callable, *args, **kwargs) -> Tensor:
     states, _ = infer_discrete(story, first_available_dim=-1, temperature=0)(
         *args, **kwargs
     )
-    return torch.stack(states)
+    return torch.stack([state.reshape(()) for state in states])
 
 
 def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tensor:
@@ -89,10 +87,13 @@ def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tenso
         with pyro.plate("samples", num_samples, dim=-1):
             return story(*args, **kwargs)
 
+    num_samples = as_count("num_samples", num_samples)
     states, _ = infer_discrete(copies, first_available_dim=-2, temperature=1)(
         *args, **kwargs
     )
-    return torch.stack([state.expand(num_samples) for state in states], dim=-1)
+    return torch.stack(
+        [state.reshape(-1).expand(num_samples) for state in states], dim=-1
+    )
 
 
 def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
@@ -103,10 +104,7 @@ def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
     transition repeats log initial_probs in every row. Raises ValueError for fewer than
     one step, and for an emission that Pyro has no twin of. Taught in chapter 2.
     """
-    if not isinstance(num_steps, int) or num_steps < 1:
-        raise ValueError(
-            f"num_steps: got {num_steps!r}, needs an integer of at least 1"
-        )
+    num_steps = as_count("num_steps", num_steps)
     num_states = hmm.num_states
     first = log(hmm.initial_probs).expand(1, num_states, num_states)
     others = log(hmm.transition_matrix).expand(num_steps - 1, num_states, num_states)
@@ -119,15 +117,21 @@ def _to_pyro(emission: torch.distributions.Distribution):
     if isinstance(emission, torch.distributions.Independent):
         return _to_pyro(emission.base_dist).to_event(emission.reinterpreted_batch_ndims)
     if isinstance(emission, torch.distributions.Categorical):
-        return dist.Categorical(logits=log_probs(emission))
+        return dist.Categorical(logits=symbol_log_probs(emission))
     twin = getattr(dist, type(emission).__name__, None)
     if twin is None:
         raise ValueError(
             f"emission: got {type(emission).__name__}, needs a family that Pyro has too"
         )
-    names = set(emission.arg_constraints)
-    names -= {"logits"} if {"probs", "logits"} <= names else set()
-    names -= (
-        {"covariance_matrix", "precision_matrix"} if "scale_tril" in names else set()
-    )
-    return twin(**{name: getattr(emission, name) for name in names})
+    if isinstance(emission, torch.distributions.Bernoulli):
+        probs = emission.probs  # of logits that are exact, where torch would floor them
+        given = emission._param is probs
+        return dist.Bernoulli(
+            logits=log(probs) - log(1 - probs) if given else emission.logits
+        )
+    try:
+        return twin(**parameters(emission))
+    except TypeError as error:
+        raise ValueError(
+            f"emission: cannot tell Pyro about {type(emission).__name__}"
+        ) from error

@@ -40,9 +40,10 @@ def forward(potentials: Potentials, reduce: Callable = torch.logsumexp) -> Tenso
     """
     log_likelihoods, log_transitions, running = by_step(potentials)
     alpha = [potentials.log_initial + log_likelihoods[0]]
-    for t, matrices in enumerate(log_transitions):
-        entered = move(alpha[t], matrices, reduce) + log_likelihoods[t + 1]
-        alpha.append(torch.where(running[t + 1], entered, alpha[t]))
+    steps = zip(log_transitions, log_likelihoods[1:], running[1:], strict=True)
+    for matrices, log_likelihood, going_on in steps:
+        entered = move(alpha[-1], matrices, reduce) + log_likelihood
+        alpha.append(torch.where(going_on, entered, alpha[-1]))
     return torch.stack(alpha, dim=-1 - potentials.log_initial.ndim)
 
 
@@ -58,10 +59,11 @@ def backward(potentials: Potentials, reduce: Callable = torch.logsumexp) -> Tens
     """
     log_likelihoods, log_transitions, running = by_step(potentials)
     beta = [torch.zeros_like(log_likelihoods[-1])]
-    for t in reversed(range(len(log_transitions))):
-        turned = [matrix.mT for matrix in log_transitions[t]]
-        left = move(beta[-1] + log_likelihoods[t + 1], turned, reduce)
-        beta.append(torch.where(running[t + 1], left, beta[-1]))
+    steps = zip(log_transitions, log_likelihoods[1:], running[1:], strict=True)
+    for matrices, log_likelihood, going_on in reversed(list(steps)):
+        turned = [matrix.mT for matrix in matrices]
+        left = move(beta[-1] + log_likelihood, turned, reduce)
+        beta.append(torch.where(going_on, left, beta[-1]))
     return torch.stack(beta[::-1], dim=-1 - potentials.log_initial.ndim)
 
 

@@ -39,6 +39,12 @@ def show_source(*objects) -> Markdown:
         ),
     )
     code = "\n\n\n".join((["\n".join(imports)] if imports else []) + sources)
+    try:
+        exec(compile(code, "block", "exec"), {"__name__": "block"})
+    except NameError as error:
+        raise ValueError(
+            f"show_source: {error}; show it earlier in the block"
+        ) from error
     return Markdown(f"```python\n{code}\n```")
 
 
@@ -58,11 +64,8 @@ def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
         ]
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [(node.name, None)]
-    if isinstance(node, ast.Assign):
-        return [
-            (target.id, None) for target in node.targets if isinstance(target, ast.Name)
-        ]
-    return []
+    stored = (name for name in ast.walk(node) if isinstance(name, ast.Name))
+    return [(name.id, None) for name in stored if isinstance(name.ctx, ast.Store)]
 
 
 def _renamed(alias: ast.alias) -> str:

@@ -11,7 +11,9 @@ from torch.distributions import (
     Independent,
     MultivariateNormal,
     Normal,
+    OneHotCategorical,
     Poisson,
+    Uniform,
 )
 from torch.testing import assert_close
 
@@ -52,7 +54,12 @@ B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
         ),
         ((PI, A, Normal(0.0, 1.0)), r"emission: got batch_shape \(\), needs \(2,\)"),
         ((PI, A, "Categorical"), "emission: got str"),
-        ((None, A, B), "initial_probs: got"),
+        ((None, A, B), "initial_probs: got NoneType"),
+        (([0.5, 0.501], A, B), "initial_probs: sums to 1.001"),
+        (
+            (torch.ones(1, dtype=torch.complex64), A, B),
+            "initial_probs: got torch.complex64",
+        ),
     ],
 )
 def test_a_wrong_model_is_refused_in_words(arguments, message):
@@ -114,6 +121,18 @@ VECTOR = HMM(
             {"observations": torch.zeros(5)},
             r"observations: got shape \(5,\), needs \(T, 3\)",
         ),
+        (
+            weather.hmm,
+            {"observations": [[0, 1]], "lengths": [0]},
+            r"lengths: got \[0\]",
+        ),
+        (weather.hmm, {"observations": [[0, 1]], "lengths": [2.0]}, "lengths: got"),
+        (weather.hmm, {"observations": [[0, 1]], "lengths": "2"}, "lengths: got '2'"),
+        (
+            weather.hmm,
+            {"observations": [0, 1], "observed": [None, True]},
+            "observed: got",
+        ),
     ],
 )
 def test_wrong_observations_are_refused_in_words(model, arguments, message):
@@ -136,6 +155,29 @@ def test_lists_arrays_and_tensors_mean_the_same_and_tensors_keep_their_dtype():
     assert_close(
         log_likelihood(p).item(), -15.148962, rtol=0.0, atol=1e-4
     )  # FACTS: float32 is about 6e-6 off
+
+
+def test_arrays_of_any_layout_are_taken_and_copied():
+    reversed_pi, x = np.array(PI[::-1])[::-1], np.array([2, 1, 0])[::-1]
+    for array in (reversed_pi, reversed_pi.astype(">f8")):
+        model = HMM(array, A, B)
+        assert_close(model.initial_probs, torch.tensor(PI).double())
+        array[0] = 5.0
+        assert_close(model.initial_probs, torch.tensor(PI).double())
+    p = weather.hmm.potentials(x, observed=np.array([True, False, True])[::-1])
+    assert (p.log_likelihoods[1] == 0).all() and p.log_likelihoods[2, 0] == np.log(0.5)
+    given = torch.tensor(PI)
+    model = HMM(given, A, B)
+    given[0] = 5.0
+    assert model.initial_probs[0] != 5.0
+    assert HMM(torch.tensor([1, 0]), A, B).initial_probs.dtype == torch.float64
+
+
+def test_a_list_of_tensors_keeps_its_gradient():
+    share = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    model = HMM([share, 1 - share], A, B)
+    log_likelihood(model.potentials([0])).backward()
+    assert_close(share.grad.item(), (0.1 - 0.6) / (0.3 * 0.1 + 0.7 * 0.6))
 
 
 def test_a_model_is_frozen():
@@ -181,10 +223,55 @@ def test_what_a_state_cannot_emit_has_log_probability_minus_infinity(emission):
     assert p.log_likelihoods[1, 0] == -torch.inf
 
 
+def test_logits_below_what_exp_can_hold_are_kept():
+    emission = Categorical(logits=torch.tensor([[0.0, -900.0], [1.0, 1.0]]).double())
+    assert HMM(PI, A, emission).potentials([1]).log_likelihoods[0, 0] == -900.0
+
+
+def test_other_families_are_honest_about_zero_too():
+    one_hot = OneHotCategorical(torch.tensor([[1.0, 0.0], [0.5, 0.5]]).double())
+    p = HMM(PI, A, one_hot).potentials([[0.0, 1.0]])
+    assert p.log_likelihoods[0, 0] == -torch.inf and p.log_likelihoods[0, 1] == np.log(
+        0.5
+    )
+    uniform = Uniform(
+        torch.tensor([0.0, 5.0]).double(), torch.tensor([6.0, 10.0]).double()
+    )
+    p = HMM(PI, A, uniform).potentials([1.0, 5.5])
+    assert_close(
+        p.log_likelihoods.exp(), torch.tensor([[1 / 6, 0], [1 / 6, 1 / 5]]).double()
+    )
+    with pytest.raises(ValueError, match="observations: 11 at step 0"):
+        HMM(PI, A, uniform).potentials([11.0])
+    trivial = Independent(Normal(torch.tensor([0.0, 9.0]).double(), 1.0), 0)
+    p = HMM(PI, A, trivial).potentials([0.0, 9.0])
+    alone = trivial.base_dist.log_prob(torch.tensor([[0.0], [9.0]]).double())
+    assert_close(p.log_likelihoods, alone)
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        Independent(Normal(torch.zeros(2, 3).double(), 1.0), 1),
+        MultivariateNormal(torch.zeros(2, 3).double(), torch.eye(3).double()),
+        Independent(Bernoulli(torch.ones(2, 3).double() / 2), 1),
+    ],
+)
+def test_a_sequence_of_which_nothing_was_seen(emission):
+    model = HMM(PI, A, emission)
+    for p in (
+        model.potentials(torch.full((4, 3), torch.nan)),
+        model.potentials(torch.zeros(4, 3), observed=[False] * 4),
+    ):
+        assert (p.log_likelihoods == 0).all() and p.log_likelihoods.shape == (4, 2)
+
+
 def test_missing_observations_say_nothing():
     x = torch.tensor([1.0, torch.nan, 4.0]).double()
     p = GAUSS.potentials(x)
     assert (p.log_likelihoods[1] == 0).all() and (p.log_likelihoods[[0, 2]] != 0).all()
+    both = GAUSS.potentials(x, observed=[True, True, False])
+    assert (both.log_likelihoods[1:] == 0).all()
     masked = GAUSS.potentials(x.nan_to_num(99.0), observed=[True, False, True])
     assert_close(masked.log_likelihoods, p.log_likelihoods)
     # by hand: the sum over what might have been seen

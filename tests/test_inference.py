@@ -94,7 +94,8 @@ def test_pairs_and_counts_are_sums_over_paths(p):
 
 
 def test_counts_do_not_depend_on_how_many_moves_are_held_at_once(monkeypatch):
-    p = random_potentials(3, (3,), 7, batch=(2,), lengths=torch.tensor([7, 4]))
+    lengths = torch.tensor([7, 4])
+    p = random_potentials(3, (3,), 7, batch=(2,), changing=True, lengths=lengths)
     whole = expected_counts(p).transitions
     monkeypatch.setattr("hmmlib.inference.PAIRS_AT_ONCE", 40)
     assert_close(expected_counts(p).transitions, whole, **EXACT)
@@ -144,9 +145,14 @@ def test_the_same_seed_gives_the_same_samples():
 
 
 @pytest.mark.parametrize("sizes", [(3,), (2, 2)])
-def test_a_ragged_batch_answers_as_its_sequences_do_alone(sizes):
+@pytest.mark.parametrize("padding", [0.0, -torch.inf, torch.nan])
+@pytest.mark.parametrize("forbidden", [0.0, 0.2])
+def test_a_ragged_batch_answers_as_its_sequences_do_alone(sizes, padding, forbidden):
+    """Whatever lies behind the end of a sequence."""
     lengths = torch.tensor([5, 1, 3])
-    p = random_potentials(6, sizes, 5, batch=(3,), lengths=lengths)
+    p = random_potentials(6, sizes, 5, batch=(3,), forbidden=forbidden, lengths=lengths)
+    for n, length in enumerate(lengths):
+        p.log_likelihoods[n, length:] = padding
     evidence, filtered, smoothed, best = (
         log_likelihood(p),
         filter_states(p),
@@ -176,6 +182,15 @@ def test_a_ragged_batch_answers_as_its_sequences_do_alone(sizes):
         assert (samples[:, n, :length] >= 0).all() and (
             samples[:, n, length:] == -1
         ).all()
+        if len(sizes) == 1:
+            counts, pairs = expected_counts(p), pairwise_probs(p)
+            moves = expected_counts(alone).transitions
+            assert_close(counts.transitions[n], moves, **EXACT)
+            assert_close(
+                counts.states[n, :length], expected_counts(alone).states, **EXACT
+            )
+            assert_close(pairs[n, : length - 1], pairwise_probs(alone), **EXACT)
+            assert (pairs[n, length - 1 :] == 0).all()
 
 
 def test_the_gradient_is_the_posterior():
@@ -371,6 +386,15 @@ def broken(**fields):
             r"log_initial: inf at \[1\]",
         ),
         (broken(lengths=torch.tensor([3])), "lengths: got shape"),
+        (random_potentials(0, (2,), 3, (2,), lengths=[3, 0]), r"lengths: got \[3, 0\]"),
+        (
+            random_potentials(0, (2,), 3, (2,), lengths=[3.0, 1.0]),
+            r"lengths: got \[3.0, 1.0\]",
+        ),
+        (
+            random_potentials(0, (2,), 3, (2,), lengths=[True, True]),
+            r"lengths: got \[True, True\]",
+        ),
         (
             random_potentials(0, (2,), 3, (2,), lengths=torch.tensor([3, 4])),
             r"lengths: got \[3, 4\], needs integers from 1",

@@ -7,9 +7,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hmmlib"
 LAYERS = [  # a module may import from rows above its own
-    {"recursion", "draw", "plot", "show"},
+    {"checks", "recursion", "draw", "plot", "show"},
     {"enumeration", "inference", "hmm"},
-    {"datasets.weather", "pyro_models"},
+    {"datasets.weather", "learning", "pyro_models"},
     {"datasets"},
 ]
 

@@ -5,6 +5,7 @@ draw.
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_rgba
 
 from hmmlib import draw, plot
@@ -48,7 +49,7 @@ def test_trellis_draws_every_move_and_the_path_bold():
         ("R", "S"),
         ("walk", "shop", "walk"),
         values=[[1, 2], [3, 4], [5, 6]],
-        path=[0, 1, 1],
+        path=torch.tensor([0, 1, 1]),
     )
     assert words(ax) == {"R", "S", "walk", "shop", "1", "2", "3", "4", "5", "6"}
     assert len(ax.patches) == 8
@@ -82,6 +83,13 @@ def test_state_probs_draw_bars_as_high_as_the_probabilities():
     )
     assert [bar.get_height() for bar in ax.containers[0]] == [0.2, 0.9]
     assert list(ax.lines[0].get_ydata()) == [0.2, 0.9]
+    strip = [bar.get_facecolor() for each in ax.containers[1:] for bar in each]
+    assert strip == [to_rgba(plot.STATE_COLORS[1]), to_rgba(plot.STATE_COLORS[0])]
+    sunny = plot.state_probs(
+        probs, ("Rainy", "Sunny"), state=1, others={"filtered": probs}
+    )
+    assert [bar.get_height() for bar in sunny.containers[0]] == [0.8, 0.1]
+    assert list(sunny.lines[0].get_ydata()) == [0.8, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +112,10 @@ def test_state_probs_draw_bars_as_high_as_the_probabilities():
             r"path: got \[0, 2\], needs 2 states",
         ),
         (lambda: plot.strips({"a": [0], "b": [0, 1]}, "RS"), "rows: got lengths"),
+        (
+            lambda: plot.strips({"a": [0]}, "ABCDEFGHI"),
+            "state_labels: got 9, needs at most 8",
+        ),
         (lambda: plot.strips({"a": [2]}, "RS"), "needs states from 0 to 1"),
         (lambda: plot.strips({"a": [0]}, "RS", text=["x", "y"]), "text: got 2 words"),
     ],

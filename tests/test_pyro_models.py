@@ -4,6 +4,7 @@ import pyro
 import pytest
 import torch
 from torch.distributions import (
+    Bernoulli,
     Categorical,
     Independent,
     MultivariateNormal,
@@ -88,6 +89,51 @@ def test_discrete_hmm_of_other_emissions(emission):
     x = model.sample(9, seed=0).observations
     assert_close(
         pyro_models.to_discrete_hmm(model, 9).log_prob(x),
+        log_likelihood(model.potentials(x)),
+    )
+
+
+def test_exact_zeros_stay_exact():
+    """Given probabilities, Pyro's log 0 is -36: the pinned state would escape."""
+    pinned = (
+        torch.tensor([1.0, 0.0]),
+        torch.eye(2),
+        torch.tensor([[0.999, 0.001], [0.001, 0.999]]),
+    )
+    pinned, seen = tuple(x.double() for x in pinned), torch.ones(8, dtype=torch.long)
+    p = HMM(*pinned).potentials(seen)
+    assert_close(
+        pyro_models.evidence(pyro_models.weather_story, *pinned, activities=seen),
+        log_likelihood(p).item(),
+    )
+    assert (
+        pyro_models.best_path(pyro_models.weather_story, *pinned, activities=seen) == 0
+    ).all()
+
+
+@pytest.mark.filterwarnings("ignore")  # Pyro: nothing to enumerate
+def test_one_state():
+    one = (torch.ones(1), torch.ones(1, 1), torch.ones(1, 2) / 2)
+    seen = torch.tensor([0, 1])
+    assert pyro_models.best_path(
+        pyro_models.weather_story, *one, activities=seen
+    ).tolist() == [0, 0]
+    paths = pyro_models.posterior_paths(
+        pyro_models.weather_story, 3, *one, activities=seen
+    )
+    assert paths.tolist() == [[0, 0]] * 3
+
+
+@pytest.mark.parametrize("probs", [[60.0, 60.0], [-60.0, 3.0]])
+def test_discrete_hmm_of_extreme_bernoullis(probs):
+    model = HMM(
+        [0.6, 0.4],
+        [[0.7, 0.3], [0.4, 0.6]],
+        Bernoulli(logits=torch.tensor(probs).double()),
+    )
+    x = torch.zeros(3).double()
+    assert_close(
+        pyro_models.to_discrete_hmm(model, 3).log_prob(x),
         log_likelihood(model.potentials(x)),
     )
 

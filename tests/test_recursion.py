@@ -108,7 +108,25 @@ def test_enumeration_refuses_in_words(args, named):
         all_paths(*args)
 
 
-def test_path_log_joints_refuses_paths_that_do_not_fit():
-    p = random_potentials(2, (2,), 3)
-    with pytest.raises(ValueError, match="paths: got shape"):
-        path_log_joints(p, all_paths(2, 4))
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (all_paths(2, 4), "paths: got shape"),
+        (all_paths(2, 3) - 1, r"paths: states -1 to 0 of chain 0, needs 0 to 1"),
+        (all_paths(2, 3) + 1, "paths: states 1 to 2"),
+        (all_paths(2, 3).double(), "paths: got torch.float64, needs integers"),
+    ],
+)
+def test_path_log_joints_refuses_paths_that_do_not_fit(paths, message):
+    with pytest.raises(ValueError, match=message):
+        path_log_joints(random_potentials(2, (2,), 3), paths)
+
+
+def test_as_many_matrices_as_moves():
+    p = random_potentials(2, (2,), 4, changing=True)
+    for transitions in (p.log_transitions[0][:2], p.log_transitions[0].repeat(2, 1, 1)):
+        wrong = p._replace(log_transitions=(transitions,))
+        with pytest.raises(ValueError, match="zip"):
+            forward(wrong)
+        with pytest.raises(ValueError, match=r"log_transitions\[0\]: got shape"):
+            path_log_joints(wrong, all_paths(2, 4))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hmmlib import enumeration, pyro_models, recursion
+from hmmlib import draw, enumeration, pyro_models, recursion
 from hmmlib.show import show_source
 
 BLOCKS = [
@@ -38,3 +38,11 @@ def test_a_block_that_leaves_something_out_is_refused():
         show_source(recursion.forward)
     with pytest.raises(ValueError, match="all_paths uses MOST_PATHS"):
         show_source(enumeration.all_paths)
+    with pytest.raises(ValueError, match="_render uses INK"):
+        show_source(draw._render)
+    with pytest.raises(
+        ValueError, match="name 'Potentials' is not defined; show it earlier"
+    ):
+        show_source(
+            recursion.forward, recursion.by_step, recursion.move, recursion.Potentials
+        )

@@ -1,0 +1,462 @@
+"""Learning the parameters: Baum-Welch, gradient ascent, restarts, and which state is which.
+
+Letters and axes as in `hmmlib.recursion`. Every function takes one sequence (T, ...) or a
+batch (N, T, ...) with `lengths`; NaN and `observed=False` are missing observations.
+"""
+
+import warnings
+from collections.abc import Callable, Collection, Iterable
+from functools import singledispatch
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+    transform_to,
+)
+from tqdm.auto import tqdm
+
+from hmmlib.hmm import HMM, innermost, parameters, rebuilt
+from hmmlib.inference import expected_counts, log_likelihood
+
+PARTS = ("initial_probs", "transition_matrix", "emission")
+SMALLEST_SCALE = (
+    1e-3  # of the scale of all observations: no state may shrink to a point
+)
+
+
+class Fit(NamedTuple):
+    """A fitted model, and how the fit went."""
+
+    model: HMM  #: the last model
+    log_likelihoods: (
+        Tensor  #: (num_iters + 1,)  log p(x) from the start to the last model
+    )
+    converged: bool  #: did the last step gain less than the tolerance?
+    num_iters: int  #: steps taken
+
+
+def em_step(
+    hmm: HMM,
+    observations,
+    lengths=None,
+    observed=None,
+    learn: Collection[str] = PARTS,
+    pseudo_count: float = 0.0,
+) -> tuple[HMM, Tensor]:
+    """One step of Baum-Welch: the new model, and log p(x) of the old one, shape ().
+
+    initial_probs and transition_matrix become the expected starts and moves, normalised;
+    emission the maximum-likelihood fit in which observation t counts p(z_t | x) times.
+    `learn` names the parts that move. `pseudo_count` is added to each possible start, move
+    and symbol, which is a Dirichlet(1 + pseudo_count) prior. What has probability 0 keeps
+    it, and a state that is never visited keeps its parameters. log p(x), plus the log
+    prior, never falls. Raises ValueError for impossible observations, and for a family
+    without a weighted fit. Rabiner 1989, eqs. 40a-c and 109-111.
+    """
+    _check_options(learn, pseudo_count)
+    potentials = hmm.potentials(observations, lengths, observed)
+    counts = expected_counts(potentials)
+    batched = counts.states.ndim == 3
+    starts = counts.initial.sum(0) if batched else counts.initial
+    moves = counts.transitions.sum(0) if batched else counts.transitions
+    initial_probs, transition_matrix, emission = (
+        hmm.initial_probs,
+        hmm.transition_matrix,
+        hmm.emission,
+    )
+    if "initial_probs" in learn:
+        initial_probs = _normalised(starts, initial_probs, pseudo_count)
+    if "transition_matrix" in learn:
+        transition_matrix = _normalised(moves, transition_matrix, pseudo_count)
+    if "emission" in learn:
+        values, seen = hmm.observed_values(observations, lengths, observed)
+        emission = weighted_fit(emission, values, counts.states[seen], pseudo_count)
+    return HMM(initial_probs, transition_matrix, emission), counts.log_likelihood.sum()
+
+
+def fit_em(
+    hmm: HMM,
+    observations,
+    lengths=None,
+    num_iters: int = 100,
+    tolerance: float = 1e-6,
+    *,
+    observed=None,
+    learn: Collection[str] = PARTS,
+    pseudo_count: float = 0.0,
+    progress: bool = False,
+) -> Fit:
+    """Baum-Welch from `hmm` until a step gains less than `tolerance` nats.
+
+    A model, its log-likelihoods from the start on, and whether it converged; if `num_iters`
+    steps were not enough, a warning says by how much the last one still moved. Options as
+    in `em_step`. `progress` shows a bar.
+    """
+    model, scores, gain = hmm, [], torch.inf
+    for _ in tqdm(range(num_iters), disable=not progress):
+        step, score = em_step(
+            model, observations, lengths, observed, learn, pseudo_count
+        )
+        scores.append((score, score + log_prior(model, learn, pseudo_count)))
+        if len(scores) > 1:
+            gain = (scores[-1][1] - scores[-2][1]).item()
+            if gain < tolerance:
+                break
+        model = step
+    else:
+        score = log_likelihood(model.potentials(observations, lengths, observed)).sum()
+        scores.append((score, score + log_prior(model, learn, pseudo_count)))
+        gain = (scores[-1][1] - scores[-2][1]).item() if num_iters else torch.inf
+    fit = Fit(
+        model,
+        torch.stack([score for score, _ in scores]),
+        gain < tolerance,
+        len(scores) - 1,
+    )
+    return _told(fit, "fit_em", gain, tolerance)
+
+
+def fit_gradient(
+    hmm: HMM,
+    observations,
+    lengths=None,
+    num_steps: int = 200,
+    learning_rate: float = 0.05,
+    *,
+    observed=None,
+    learn: Collection[str] = PARTS,
+    pseudo_count: float = 0.0,
+    tolerance: float = 1e-6,
+    progress: bool = False,
+) -> Fit:
+    """Gradient ascent (Adam) on log p(x) from `hmm`, in unconstrained parameters.
+
+    For any differentiable emission. Probabilities are softmaxes, and what has probability
+    0 keeps it; every other parameter goes through the transform that its constraint names.
+    `converged` says whether the last step gained less than `tolerance`. Options as in
+    `em_step`.
+    """
+    _check_options(learn, pseudo_count)
+    build, leaves = _unconstrained(hmm, learn)
+    optimizer = torch.optim.Adam(leaves, lr=learning_rate)
+    scores, gain = [], torch.inf
+    for step in tqdm(range(num_steps + 1), disable=not progress):
+        model = build()
+        score = log_likelihood(model.potentials(observations, lengths, observed)).sum()
+        objective = score + log_prior(model, learn, pseudo_count)
+        scores.append((score.detach(), objective.detach()))
+        if step == num_steps or not leaves:
+            break
+        optimizer.zero_grad()
+        (-objective).backward()
+        optimizer.step()
+    if len(scores) > 1:
+        gain = abs(scores[-1][1] - scores[-2][1]).item()
+    with torch.no_grad():
+        model = build()
+    history = torch.stack([score for score, _ in scores])
+    fit = Fit(model, history, gain < tolerance, len(scores) - 1)
+    return _told(fit, "fit_gradient", gain, tolerance)
+
+
+def fit_restarts(
+    starts: Iterable[HMM], observations, lengths=None, fit: Callable = fit_em, **options
+) -> list[Fit]:
+    """One fit from each start, the best first: all of them, since the spread is the news.
+
+    `options` go to `fit`. A run whose log p(x) is far below the best one's is trapped in a
+    local maximum. Raises ValueError without a start.
+    """
+    fits = [fit(start, observations, lengths, **options) for start in starts]
+    if not fits:
+        raise ValueError("starts: got none, needs at least one HMM")
+    return sorted(fits, key=lambda each: each.log_likelihoods[-1].item(), reverse=True)
+
+
+def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
+    """Models like `hmm` with random starts and moves, and the emissions of its states mixed.
+
+    Rows of initial_probs and transition_matrix are drawn evenly from all distributions over
+    the moves that are possible. Each emission parameter of a state is a random average over
+    the states, so that it stays within their range. Raises ValueError for no start.
+    """
+    if not isinstance(num_starts, int) or num_starts < 1:
+        raise ValueError(
+            f"num_starts: got {num_starts!r}, needs an integer of at least 1"
+        )
+    generator = torch.Generator().manual_seed(seed)
+
+    def evenly(possible: Tensor) -> Tensor:
+        draws = torch.empty_like(possible).exponential_(generator=generator) * (
+            possible > 0
+        )
+        return draws / draws.sum(-1, keepdim=True)
+
+    starts = []
+    for _ in range(num_starts):
+        initial, moves = evenly(hmm.initial_probs), evenly(hmm.transition_matrix)
+        mix = evenly(torch.ones_like(hmm.transition_matrix))
+        mixed = {
+            name: torch.tensordot(mix, value, dims=1)
+            for name, value in parameters(hmm.emission).items()
+        }
+        starts.append(HMM(initial, moves, rebuilt(hmm.emission, mixed)))
+    return starts
+
+
+def guess_emission(
+    emission: Distribution, values: Tensor, seed: int = 0
+) -> Distribution:
+    """A data-driven start: k-means of the values (n, *event_shape), each cluster a state.
+
+    The same family and number of states as `emission`, each fitted to its cluster; clusters
+    in the order of their means. Categorical and Bernoulli data have no clusters to find:
+    use `random_starts`. Raises ValueError for fewer values than states. Arthur &
+    Vassilvitskii 2007.
+    """
+    num_states = emission.batch_shape[0]
+    points = values.reshape(len(values), -1).double()
+    if len(points.unique(dim=0)) < num_states:
+        raise ValueError(
+            f"values: got too few different ones, needs {num_states}, one a state"
+        )
+    centres, labels = kmeans2(points.numpy(), num_states, minit="++", seed=seed)
+    order = torch.as_tensor(np.lexsort(centres.T[::-1])).argsort()
+    labels = order[torch.as_tensor(labels, dtype=torch.long)]
+    return weighted_fit(
+        emission,
+        values,
+        torch.nn.functional.one_hot(labels, num_states).to(values.dtype),
+    )
+
+
+def align_states(reference, estimate) -> Tensor:
+    """The order of the estimate's states that fits the reference best; (K,) permutation.
+
+    `align_states(a, b)[k]` is the state of `b` that plays the part of state k of `a`. Both
+    are HMMs of one emission family (compared by their emission parameters), (K, D) tables
+    (compared row by row), or (T,) integer paths (compared day by day). Optimal assignment
+    (Kuhn 1955), not a search over permutations. Raises ValueError when they do not match.
+    """
+    if isinstance(reference, HMM) and isinstance(estimate, HMM):
+        reference, estimate = _table(reference), _table(estimate)
+    reference, estimate = torch.as_tensor(reference), torch.as_tensor(estimate)
+    if reference.shape != estimate.shape or reference.ndim not in (1, 2):
+        found = f"{tuple(reference.shape)} and {tuple(estimate.shape)}"
+        raise ValueError(
+            f"estimate: got shapes {found}, needs two equal ones, (T,) or (K, D)"
+        )
+    if reference.ndim == 1:
+        num_states = int(max(reference.max(), estimate.max())) + 1
+        cost = torch.zeros(num_states, num_states)
+        ones = torch.ones(len(reference))
+        cost = -cost.index_put((reference, estimate), ones, accumulate=True)
+    else:
+        cost = torch.cdist(reference.double(), estimate.double())
+    return torch.as_tensor(linear_sum_assignment(cost.numpy())[1])
+
+
+@singledispatch
+def weighted_fit(
+    emission: Distribution, values: Tensor, weights: Tensor, pseudo_count: float = 0.0
+) -> Distribution:
+    """argmax over parameters of sum_n weights[n, k] log p(values[n] | k); the same family.
+
+    `values` is (n, *event_shape), `weights` (n, K). A state without weight keeps its
+    parameters. A scale is held above a thousandth of that of all values, with a warning:
+    the likelihood of a state that shrinks onto one value has no maximum. `pseudo_count` is
+    for categorical emissions. Raises ValueError for a family without such a fit.
+    """
+    name = type(emission).__name__
+    raise ValueError(
+        f"emission: no weighted fit for {name}, needs fit_gradient or learn without it"
+    )
+
+
+@weighted_fit.register
+def _(emission: Independent, values, weights, pseudo_count=0.0):
+    base = weighted_fit(emission.base_dist, values, weights, pseudo_count)
+    return Independent(base, emission.reinterpreted_batch_ndims)
+
+
+@weighted_fit.register
+def _(emission: Categorical, values, weights, pseudo_count=0.0):
+    symbols = torch.nn.functional.one_hot(values.long(), emission.probs.shape[-1])
+    counts = torch.tensordot(weights, symbols.to(weights.dtype), dims=([0], [0]))
+    return Categorical(probs=_normalised(counts, emission.probs, pseudo_count))
+
+
+@weighted_fit.register
+def _(emission: Bernoulli, values, weights, pseudo_count=0.0):
+    return Bernoulli(probs=_mean(values, weights, emission.probs).clamp(0.0, 1.0))
+
+
+@weighted_fit.register
+def _(emission: Poisson, values, weights, pseudo_count=0.0):
+    return Poisson(_mean(values, weights, emission.rate))
+
+
+@weighted_fit.register
+def _(emission: Normal, values, weights, pseudo_count=0.0):
+    mean = _mean(values, weights, emission.loc)
+    squares = (values.unsqueeze(1) - mean).square()  # (n, K, ...)
+    variance = (
+        weights.reshape(*weights.shape, *[1] * (values.ndim - 1)) * squares
+    ).sum(0)
+    variance = variance / _total(weights, values.ndim)
+    scale = torch.where(_visited(weights, values.ndim), variance.sqrt(), emission.scale)
+    return Normal(mean, _held_open(scale, values))
+
+
+@weighted_fit.register
+def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0):
+    mean = _mean(values, weights, emission.loc)  # (K, D)
+    apart = values.unsqueeze(1) - mean  # (n, K, D)
+    covariance = torch.einsum("nk,nki,nkj->kij", weights, apart, apart) / _total(
+        weights, 3
+    )
+    visited = _visited(weights, 3)
+    covariance = torch.where(visited, covariance, emission.covariance_matrix)
+    variances, axes = torch.linalg.eigh(covariance)
+    scales = _held_open(variances.clamp(min=0).sqrt(), values.std(correction=0))
+    return MultivariateNormal(mean, axes @ torch.diag_embed(scales.square()) @ axes.mT)
+
+
+def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
+    """pseudo_count times the sum of the logs of all possible starts, moves and symbols; ().
+
+    The log density of Dirichlet(1 + pseudo_count) priors, up to a constant; only over the
+    parts in `learn`.
+    """
+    tables = [getattr(hmm, part) for part in learn if part != "emission"]
+    if "emission" in learn and isinstance(innermost(hmm.emission), Categorical):
+        tables.append(innermost(hmm.emission).probs)
+    total = hmm.initial_probs.new_zeros(())
+    if pseudo_count:
+        for table in tables:
+            total = total + pseudo_count * table[table > 0].log().sum()
+    return total
+
+
+def _check_options(learn: Collection[str], pseudo_count: float) -> None:
+    unknown = set(learn) - set(PARTS)
+    if isinstance(learn, str) or unknown:
+        raise ValueError(f"learn: got {learn!r}, needs some of {PARTS}")
+    if not 0 <= pseudo_count < torch.inf:
+        raise ValueError(
+            f"pseudo_count: got {pseudo_count}, needs a number of at least 0"
+        )
+
+
+def _normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
+    """Rows of counts as probabilities; zeros stay, and so do rows without any count."""
+    counts = counts + pseudo_count * (old > 0)
+    total = counts.sum(-1, keepdim=True)
+    return torch.where(total > 0, counts / total, old)
+
+
+def _told(fit: Fit, name: str, gain: float, tolerance: float) -> Fit:
+    """The fit, with a warning if it stopped while still moving."""
+    if not fit.converged:
+        warnings.warn(
+            f"{name}: not converged, the last of {fit.num_iters} steps moved log p(x) by"
+            f" {gain:.2g}, needs less than {tolerance:.2g}",
+            stacklevel=3,
+        )
+    return fit
+
+
+def _total(weights: Tensor, ndim: int) -> Tensor:
+    """Weight of each state, shaped (K, 1, ...) to divide what has `ndim` axes; never 0."""
+    total = weights.sum(0)
+    return torch.where(total > 0, total, 1.0).reshape(-1, *[1] * (ndim - 1))
+
+
+def _visited(weights: Tensor, ndim: int) -> Tensor:
+    return (weights.sum(0) > 0).reshape(-1, *[1] * (ndim - 1))
+
+
+def _mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
+    """Weighted mean of (n, ...) values for each state, (K, ...); `old` where never visited."""
+    mean = torch.tensordot(weights, values, dims=([0], [0])) / _total(
+        weights, values.ndim
+    )
+    return torch.where(_visited(weights, values.ndim), mean, old)
+
+
+def _held_open(scale: Tensor, values: Tensor) -> Tensor:
+    """Scales, none below a thousandth of that of all values; says so when one is held."""
+    spread = values.std(0, correction=0) if values.ndim > scale.ndim - 1 else values
+    smallest = SMALLEST_SCALE * torch.where(spread > 0, spread, 1.0)
+    held = scale < smallest
+    if held.any():
+        which = sorted(set(held.nonzero()[:, 0].tolist()))
+        warnings.warn(
+            f"emission: the scale of state {which} shrank onto a value, held at a thousandth"
+            " of the scale of all observations",
+            stacklevel=4,
+        )
+    return torch.where(held, smallest.expand_as(scale), scale)
+
+
+def _unconstrained(
+    hmm: HMM, learn: Collection[str]
+) -> tuple[Callable[[], HMM], list[Tensor]]:
+    """A function that builds the model from its leaves, and the leaves, which are free."""
+    leaves: dict[str, Tensor] = {}
+    back: dict[str, Callable] = {}
+
+    def free(name: str, value: Tensor, constraint=None) -> None:
+        if constraint is None:  # probabilities
+            leaf = torch.where(value > 0, value, 1.0).log()
+            back[name] = lambda x: x.masked_fill(value == 0, -torch.inf).softmax(-1)
+        else:
+            transform = transform_to(constraint)
+            leaf = transform.inv(value)
+            back[name] = transform
+        leaves[name] = leaf.detach().clone().requires_grad_()
+
+    for part in ("initial_probs", "transition_matrix"):
+        if part in learn:
+            free(part, getattr(hmm, part))
+    emitted = parameters(hmm.emission)
+    if "emission" in learn:
+        constraints = innermost(hmm.emission).arg_constraints
+        for name, value in emitted.items():
+            simplex = isinstance(innermost(hmm.emission), Categorical)
+            free(
+                name,
+                value.exp() if simplex and name == "logits" else value,
+                None if simplex else constraints[name],
+            )
+
+    def build() -> HMM:
+        now = {name: back[name](leaf) for name, leaf in leaves.items()}
+        emission = hmm.emission
+        if "emission" in learn:
+            emission = rebuilt(emission, {name: now[name] for name in emitted})
+        return HMM(
+            now.get("initial_probs", hmm.initial_probs),
+            now.get("transition_matrix", hmm.transition_matrix),
+            emission,
+        )
+
+    return build, list(leaves.values())
+
+
+def _table(hmm: HMM) -> Tensor:
+    """The emission parameters of each state in one row; (K, D)."""
+    return torch.cat(
+        [v.reshape(hmm.num_states, -1) for v in parameters(hmm.emission).values()], 1
+    )

@@ -1,0 +1,340 @@
+"""Learning: the peers agree step by step, the likelihood never falls, and trouble is told."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hmmlearn.hmm import CategoricalHMM, GaussianHMM, PoissonHMM
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Exponential,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+)
+from torch.testing import assert_close
+
+from hmmlib.datasets import weather
+from hmmlib.hmm import HMM
+from hmmlib.inference import log_likelihood
+from hmmlib.learning import (
+    PARTS,
+    align_states,
+    em_step,
+    fit_em,
+    fit_gradient,
+    fit_restarts,
+    guess_emission,
+    log_prior,
+    random_starts,
+    weighted_fit,
+)
+
+
+def rows(g, *shape):
+    """Random probabilities, float64."""
+    values = torch.rand(*shape, generator=g, dtype=torch.float64) + 0.05
+    return values / values.sum(-1, keepdim=True)
+
+
+def emissions(g, k):
+    """One emission of each family that has a weighted fit, K states."""
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    factor = normal(k, 2, 2)
+    return [
+        Categorical(rows(g, k, 4)),
+        Normal(3 * normal(k), 0.5 + normal(k).abs()),
+        MultivariateNormal(
+            3 * normal(k, 2), factor @ factor.mT + torch.eye(2).double()
+        ),
+        Poisson(1 + 5 * normal(k).abs()),
+        Bernoulli(rows(g, k, 2)[:, 0]),
+        Independent(Normal(3 * normal(k, 2), 0.5 + normal(k, 2).abs()), 1),
+        Independent(Bernoulli(rows(g, k, 3, 2)[..., 0]), 1),
+        Independent(Categorical(rows(g, k, 2, 3)), 1),
+    ]
+
+
+def problem(seed):
+    """A random model, data of another one of the same family, ragged and missing."""
+    g = torch.Generator().manual_seed(seed)
+    k = 2 + seed % 2
+    start, truth = (
+        HMM(rows(g, k), rows(g, k, k), emissions(g, k)[seed % 8]) for _ in range(2)
+    )
+    if seed % 5 == 0:  # left to right: half of the starts and moves have probability 0
+        upper = start.transition_matrix.triu()
+        upper = upper / upper.sum(1, keepdim=True)
+        start = HMM([1.0] + [0.0] * (k - 1), upper, start.emission)
+    x = torch.stack(
+        [truth.sample(20, seed=10 * seed + n).observations for n in range(4)]
+    )
+    lengths = torch.tensor([20, 7, 1, 12]) if seed % 3 else None
+    observed = torch.rand(4, 20, generator=g) < 0.8 if seed % 2 else None
+    return start, x, lengths, observed
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_em_never_lowers_the_likelihood(seed):
+    start, x, lengths, observed = problem(seed)
+    pseudo_count = 0.7 if seed % 7 == 0 else 0.0
+    model, objective = start, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a scale that is held open
+        for _ in range(10):
+            step, score = em_step(
+                model, x, lengths, observed, pseudo_count=pseudo_count
+            )
+            objective.append(score + log_prior(model, PARTS, pseudo_count))
+            model = step
+    objective = torch.stack(objective)
+    assert objective.isfinite().all() and objective.diff().min() >= -1e-8
+    assert (model.transition_matrix[start.transition_matrix == 0] == 0).all()
+
+
+def peers(family, g, k=3):
+    """A peer and our model with the same random start, and data."""
+    pi, a = rows(g, k), rows(g, k, k)
+    shared = {"n_components": k, "n_iter": 1, "tol": -np.inf, "init_params": ""}
+    if family == "categorical":
+        emission = Categorical(rows(g, k, 5))
+        peer = CategoricalHMM(**shared)
+        peer.emissionprob_ = emission.probs.numpy()
+    elif family == "poisson":
+        emission = Poisson(torch.tensor([1.0, 4.0, 9.0]).double())
+        peer = PoissonHMM(**shared)
+        peer.lambdas_ = emission.rate.numpy()[:, None]
+    else:
+        emission = Normal(torch.tensor([-1.0, 0.5, 2.0]).double(), 1.0)
+        peer = GaussianHMM(**shared, covars_prior=0.0, covars_weight=0.0, min_covar=0.0)
+        peer.means_ = emission.loc.numpy()[:, None]
+        peer.covars_ = emission.variance.expand(k).numpy()[:, None]
+    peer.startprob_, peer.transmat_ = pi.numpy(), a.numpy()
+    ours = HMM(pi, a, emission)
+    x = torch.stack([ours.sample(40, seed=n).observations for n in range(5)])
+    return peer, HMM(rows(g, k), rows(g, k, k), emission), x
+
+
+@pytest.mark.parametrize("family", ["categorical", "gaussian", "poisson"])
+def test_hmmlearn_takes_the_same_steps(family):
+    peer, model, x = peers(family, torch.Generator().manual_seed(0))
+    peer.startprob_, peer.transmat_ = (
+        model.initial_probs.numpy(),
+        model.transition_matrix.numpy(),
+    )
+    flat = x.reshape(-1, 1).numpy()
+    for _ in range(10):
+        score = peer.score(flat, lengths=[40] * 5)
+        model, ours = em_step(model, x)
+        assert_close(ours.item(), score, rtol=1e-10, atol=0.0)
+        peer.fit(flat, lengths=[40] * 5)
+        assert_close(
+            model.initial_probs, torch.as_tensor(peer.startprob_), rtol=1e-8, atol=1e-10
+        )
+        assert_close(
+            model.transition_matrix,
+            torch.as_tensor(peer.transmat_),
+            rtol=1e-8,
+            atol=1e-10,
+        )
+
+
+def fortnights(num_sequences=20, num_steps=50, hmm=weather.hmm):
+    return torch.stack(
+        [hmm.sample(num_steps, seed=n).observations for n in range(num_sequences)]
+    )
+
+
+def test_fit_em_tells_the_truth_about_itself():
+    x = fortnights()
+    fit = fit_em(weather.hmm, x, num_iters=2000, tolerance=1e-5)
+    assert fit.converged and fit.num_iters < 2000
+    assert len(fit.log_likelihoods) == fit.num_iters + 1
+    own = log_likelihood(fit.model.potentials(x)).sum()
+    assert_close(fit.log_likelihoods[-1], own, rtol=1e-12, atol=0.0)
+    assert fit.log_likelihoods[0] == log_likelihood(weather.hmm.potentials(x)).sum()
+    assert fit.log_likelihoods[-1] > fit.log_likelihoods[0]
+    with pytest.warns(
+        UserWarning, match=r"fit_em: not converged, the last of 3 steps moved"
+    ):
+        short = fit_em(weather.hmm, x, num_iters=3)
+    assert (
+        not short.converged and short.num_iters == 3 and len(short.log_likelihoods) == 4
+    )
+
+
+def test_gradient_ascent_climbs_the_same_hill():
+    x = fortnights()
+    by_em = fit_em(weather.hmm, x, num_iters=3000, tolerance=1e-7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        by_gradient = fit_gradient(by_em.model, x, num_steps=5, learning_rate=1e-3)
+    assert_close(
+        by_gradient.log_likelihoods[-1], by_em.log_likelihoods[-1], rtol=0.0, atol=1e-2
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_gradient_ascent_improves_every_family(seed):
+    start, x, lengths, observed = problem(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = fit_gradient(start, x, lengths, 30, observed=observed)
+    assert fit.log_likelihoods.isfinite().all()
+    assert fit.log_likelihoods[-1] > fit.log_likelihoods[0] + 0.1
+    own = log_likelihood(fit.model.potentials(x, lengths, observed)).sum()
+    assert_close(fit.log_likelihoods[-1], own, rtol=1e-10, atol=0.0)
+    assert (fit.model.transition_matrix[start.transition_matrix == 0] == 0).all()
+
+
+def test_gradient_ascent_fits_a_family_without_a_weighted_fit():
+    truth = HMM(
+        [0.5, 0.5],
+        [[0.9, 0.1], [0.1, 0.9]],
+        Exponential(torch.tensor([0.2, 3.0]).double()),
+    )
+    x = truth.sample(300, seed=0).observations
+    start = HMM(
+        [0.5, 0.5],
+        truth.transition_matrix,
+        Exponential(torch.tensor([0.5, 1.0]).double()),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = fit_gradient(start, x, num_steps=300)
+    assert fit.log_likelihoods[-1] >= log_likelihood(truth.potentials(x))
+    with pytest.raises(
+        ValueError, match="no weighted fit for Exponential, needs fit_gradient"
+    ):
+        em_step(start, x)
+
+
+def test_only_what_is_named_moves():
+    x = fortnights()
+    step, _ = em_step(weather.hmm, x, learn=("transition_matrix",))
+    assert (step.initial_probs == weather.hmm.initial_probs).all()
+    assert (step.emission.probs == weather.hmm.emission.probs).all()
+    assert (step.transition_matrix != weather.hmm.transition_matrix).any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = fit_gradient(weather.hmm, x, num_steps=3, learn=("emission",))
+    assert (fit.model.transition_matrix == weather.hmm.transition_matrix).all()
+    assert (fit.model.emission.probs != weather.hmm.emission.probs).any()
+
+
+def test_a_pseudo_count_is_a_dirichlet_prior():
+    """One day seen, of one state's certain symbol: counts 1 and 0, plus one each."""
+    hmm = HMM([1.0], [[1.0]], [[0.5, 0.5]])
+    step, _ = em_step(hmm, [0], pseudo_count=1.0)
+    assert_close(step.emission.probs, torch.tensor([[2 / 3, 1 / 3]]).double())
+
+
+def test_a_state_that_nobody_visits_keeps_its_parameters():
+    emission = Normal(
+        torch.tensor([0.0, 50.0]).double(), torch.tensor([1.0, 2.0]).double()
+    )
+    hmm = HMM([1.0, 0.0], [[1.0, 0.0], [0.5, 0.5]], emission)
+    step, _ = em_step(hmm, [0.1, -0.2, 0.4])
+    assert step.emission.loc[1] == 50.0 and step.emission.scale[1] == 2.0
+    assert step.transition_matrix[1].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        Normal(torch.tensor([0.0, 7.0]).double(), torch.tensor([1.0, 0.01]).double()),
+        MultivariateNormal(
+            torch.tensor([[0.0], [7.0]]).double(),
+            torch.tensor([[[1.0]], [[1e-4]]]).double(),
+        ),
+    ],
+)
+def test_a_scale_does_not_shrink_onto_a_point(emission):
+    x = torch.cat(
+        [
+            torch.randn(30, generator=torch.Generator().manual_seed(0)),
+            torch.tensor([7.0]),
+        ]
+    )
+    x = x.reshape(-1, *emission.event_shape)
+    hmm = HMM([0.5, 0.5], [[0.9, 0.1], [0.5, 0.5]], emission)
+    with pytest.warns(UserWarning, match=r"scale of state \[1\] shrank onto a value"):
+        step, _ = em_step(hmm, x)
+    assert log_likelihood(step.potentials(x)).isfinite()
+    again = weighted_fit(step.emission, x.double(), torch.ones(31, 2).double())
+    assert again.mean.isfinite().all()
+
+
+def test_restarts_are_all_shown_best_first():
+    x = fortnights()
+    starts = random_starts(weather.hmm, 4, seed=0)
+    assert len({tuple(start.initial_probs.tolist()) for start in starts}) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits = fit_restarts(starts, x, num_iters=20)
+    scores = [fit.log_likelihoods[-1].item() for fit in fits]
+    assert len(fits) == 4 and scores == sorted(scores, reverse=True)
+    left_to_right = HMM([1.0, 0.0], [[0.5, 0.5], [0.0, 1.0]], weather.hmm.emission)
+    assert (random_starts(left_to_right, 1, seed=0)[0].transition_matrix[1, 0]) == 0
+    with pytest.raises(ValueError, match="starts: got none"):
+        fit_restarts([], x)
+    with pytest.raises(ValueError, match="num_starts: got 0"):
+        random_starts(weather.hmm, 0, seed=0)
+
+
+def test_a_guess_from_the_data_finds_the_clusters():
+    truth = Normal(torch.tensor([0.0, 5.0, 10.0]).double(), 0.7)
+    x = HMM(
+        [0.4, 0.3, 0.3], rows(torch.Generator().manual_seed(0), 3, 3), truth
+    ).sample(300, 0)
+    guess = guess_emission(Normal(torch.zeros(3).double(), 1.0), x.observations)
+    assert_close(guess.loc, truth.loc, rtol=0.0, atol=0.3)
+    with pytest.raises(ValueError, match="values: got too few different ones, needs 3"):
+        guess_emission(truth, torch.ones(10).double())
+
+
+def test_align_states():
+    order = torch.tensor([2, 0, 1])
+    emission = Normal(torch.tensor([0.0, 5.0, 10.0]).double(), 1.0)
+    a = rows(torch.Generator().manual_seed(0), 3, 3)
+    reference = HMM([0.2, 0.3, 0.5], a, emission)
+    inverse = order.argsort()
+    shuffled = HMM(
+        reference.initial_probs[inverse],
+        a[inverse][:, inverse],
+        Normal(emission.loc[inverse], 1.0),
+    )
+    found = align_states(reference, shuffled)
+    assert (found == order).all() and (
+        shuffled.emission.loc[found] == emission.loc
+    ).all()
+    states = torch.tensor([0, 0, 1, 2, 2, 1])
+    assert (align_states(states, order[states]) == order).all()
+    with pytest.raises(ValueError, match=r"estimate: got shapes \(6,\) and \(3,\)"):
+        align_states(states, order)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learn": "emission"}, "learn: got 'emission'"),
+        ({"learn": ["means"]}, r"learn: got \['means'\], needs some of"),
+        ({"pseudo_count": -1.0}, "pseudo_count: got -1.0"),
+        ({"lengths": [0] * 20}, "lengths: got"),
+    ],
+)
+def test_refusals(options, message):
+    with pytest.raises(ValueError, match=message):
+        em_step(weather.hmm, fortnights(), **options)
+
+
+def test_impossible_data_are_refused():
+    hmm = HMM([1.0], [[1.0]], [[1.0, 0.0]])
+    with pytest.raises(ValueError, match="probability 0 under this model"):
+        fit_em(hmm, [0, 1])
