@@ -12,7 +12,7 @@ help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
 	@echo "make test      every check: lint, unit tests, every chapter re-executed, the book itself"
 	@echo "make execute   re-run chapters and store their outputs (CHAPTERS=... for some of them)"
-	@echo "make format    format code and chapters"
+	@echo "make format    format code and chapters; make lint only looks"
 	@echo "make check     what to run before a commit: format, test, book"
 	@echo "make repo      put the repository's address everywhere: make repo URL=https://github.com/OWNER/NAME"
 	@echo "make clean     remove the environment and all that was built"
@@ -21,7 +21,7 @@ book: .venv/installed
 	rm -rf _build
 	$(BIN)/jupyter-book build . --all -n -W --keep-going
 	@echo
-	@echo "The book is built. Open file://$(CURDIR)/_build/html/index.html"
+	@$(BIN)/python -c "from pathlib import Path; print('The book is built. Open', Path('_build/html/index.html').resolve().as_uri())"
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n auto
@@ -41,8 +41,8 @@ execute: .venv/installed
 
 check: format test book
 
-repo: .venv/installed
-	$(BIN)/python _ext/repository.py $(URL)
+repo:
+	$(PYTHON) _ext/repository.py $(URL)
 
 clean:
 	rm -rf .venv _build build hmmlib.egg-info

@@ -19,12 +19,10 @@ def setup(app):
 def configure(app, config):
     """Options that `_config.yml` cannot set without losing Jupyter Book's own."""
     config.mathjax_path = "mathjax/tex-mml-chtml.js"
-    config.html_theme_options[
-        "navbar_persistent"
-    ] = []  # one search button, the theme's
-    config.html_context["default_mode"] = (
-        "auto"  # follow the reader's system, light or dark
-    )
+    options = config.html_theme_options
+    # One search button, the theme's; light or dark as the reader's system has it.
+    options["navbar_persistent"] = []
+    config.html_context["default_mode"] = "auto"
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):

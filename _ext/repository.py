@@ -3,7 +3,7 @@
     python _ext/repository.py https://github.com/OWNER/NAME
 
 Replaces the address, the OWNER/NAME of launch links, and the address of the site on GitHub Pages,
-in every tracked text file. Without an address, shows the present one and where it stands.
+in every tracked file. Without an address, shows the present one.
 """
 
 import re
@@ -36,7 +36,11 @@ def replace(root: Path, url: str) -> list[Path]:
     ).stdout
     pairs = list(zip(forms(present(root)), forms(url), strict=True))
     changed = []
-    for path in (root / name for name in tracked.split("\0") if name):
+    paths = [root / name for name in tracked.split("\0") if name]
+    paths.sort(
+        key=lambda path: path.name == "_config.yml"
+    )  # last: till then, try again
+    for path in filter(Path.is_file, paths):
         before = path.read_bytes()
         after = before
         for old, new in pairs:
@@ -51,5 +55,9 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         print(present())
     else:
-        for path in replace(ROOT, sys.argv[1]):
+        try:
+            changed = replace(ROOT, sys.argv[1])
+        except ValueError as error:
+            sys.exit(str(error))
+        for path in changed:
             print(path.relative_to(ROOT))

@@ -1,4 +1,4 @@
-"""Graphical models as pictures. White is hidden, shaded observed, a dot a parameter.
+"""Graphical models as pictures. Empty is hidden, shaded observed, a dot a parameter.
 
 Every function draws on `ax`, or on a new figure, and returns the matplotlib Axes.
 Labels are the caller's; `$...$` is mathematics. Layout is by hand, since a chain *is* a

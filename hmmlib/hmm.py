@@ -117,7 +117,8 @@ class HMM:
     ) -> tuple[Tensor, Tensor]:
         """The observations that are there, (n, *event_shape), and where; (T,) or (N, T).
 
-        Arguments and errors are those of `potentials`: all checks are made here.
+        Arguments as for `potentials`, whose checks are all made here. Raises ValueError
+        for what it refuses.
         """
         emission = self.emission
         observations = _as_tensor("observations", observations).to(
@@ -228,7 +229,7 @@ def symbol_log_probs(emission: Categorical) -> Tensor:
 
 
 def innermost(emission: Distribution) -> Distribution:
-    """The distribution inside any number of `Independent`s."""
+    """The distribution that any number of `Independent` wrap."""
     return (
         innermost(emission.base_dist) if isinstance(emission, Independent) else emission
     )

@@ -75,11 +75,10 @@ def best_path(story: Callable, *args, **kwargs) -> Tensor:
 
 
 def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tensor:
-    """Draws from p(z_{1:T} | x_{1:T}) of a conditioned story; (num_samples, T),
-    integers.
+    """Draws from p(z_{1:T} | x_{1:T}) of a conditioned story; (num_samples, T).
 
     `infer_discrete` at temperature 1, for `num_samples` copies of the story in one
-    plate. Taught in chapter 3.
+    plate. Raises ValueError for fewer than one. Taught in chapter 3.
     """
 
     def copies(*args, **kwargs):
@@ -87,7 +86,8 @@ def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tenso
         with pyro.plate("samples", num_samples, dim=-1):
             return story(*args, **kwargs)
 
-    num_samples = as_count("num_samples", num_samples)
+    if num_samples < 1:
+        raise ValueError(f"num_samples: got {num_samples}, needs at least 1")
     states, _ = infer_discrete(copies, first_available_dim=-2, temperature=1)(
         *args, **kwargs
     )

@@ -12,6 +12,12 @@ settings.register_profile("book", deadline=None, derandomize=True)  # machines a
 settings.load_profile("book")
 
 
+def rows(g, *shape):
+    """Random probabilities, float64."""
+    values = torch.rand(*shape, generator=g, dtype=torch.float64) + 0.05
+    return values / values.sum(-1, keepdim=True)
+
+
 def random_potentials(
     seed, sizes, num_steps, batch=(), changing=False, forbidden=0.0, lengths=None
 ) -> Potentials:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "_ext"))
 import repository
 
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-NUMBER = re.compile(r"\d+(?:[,_]\d{3})*(?:\.\d+)?")
+NUMBER = re.compile(r"(?:(?<![\w\d)}\]])[-−])?\d+(?:[,_]\d{3})*(?:\.\d+)?")
 
 
 def test_there_are_chapters():
@@ -39,34 +39,35 @@ def plain(source: str) -> str:
         r"#\d+",
         r"\*\*\d\.\d \w+",
         r"Solution \d\.\d",
+        r"[Dd]ays? \d[\d, ]*(?:(?:and|to) \d+)?",
+        r"\^\{[^}]*\}",
     ):
         source = re.sub(unread, "", source, flags=re.S)
     return source.replace("{,}", ",")
 
 
+def value(number: str) -> Decimal:
+    """The number that the text or a cell shows, with its sign."""
+    return Decimal(re.sub("[,_]", "", number).replace("−", "-"))
+
+
 @every_chapter
 def test_every_number_in_the_text_is_computed_on_the_page(path):
-    """Decimals, and integers of three digits or more, stand in a code cell or in its
-    output.
-    """
+    """Numbers of two digits or more stand in a code cell or in its output, sign and all."""
     computed = set()
     for cell in cells(path, "code"):
-        for text in [
-            cell["source"],
-            *(t for output in cell["outputs"] for t in texts(output)),
-        ]:
-            computed |= {
-                Decimal(re.sub("[,_]", "", number)) for number in NUMBER.findall(text)
-            }
-    for cell in cells(path, "markdown"):
-        if cell["source"].startswith("## References"):
-            continue
-        told = [
-            n for n in NUMBER.findall(plain(cell["source"])) if "." in n or len(n) > 2
-        ]
-        told = [n for n in told if not re.fullmatch(r"20\d\d|19\d\d", n)]  # a year
-        unfounded = [n for n in told if Decimal(n.replace(",", "")) not in computed]
-        assert not unfounded, f"{unfounded} in: {cell['source'][:80]}"
+        said = [t for output in cell["outputs"] for t in texts(output)]
+        for text in [cell["source"], *(t for t in said if not t.startswith("<Figure"))]:
+            computed |= {value(number) for number in NUMBER.findall(text)}
+    told = [cell["source"] for cell in cells(path, "markdown")]
+    told = [text for text in told if not text.startswith("## References")]
+    for cell in cells(path, "code"):
+        figure = cell["metadata"].get("mystnb", {}).get("figure", {})
+        told.append(figure.get("caption", ""))
+    for text in told:
+        numbers = [n for n in NUMBER.findall(plain(text)) if len(n.lstrip("-−")) > 1]
+        unfounded = [n for n in numbers if value(n) not in computed]
+        assert not unfounded, f"{unfounded} in: {text[:80]}"
 
 
 @every_chapter
@@ -78,6 +79,11 @@ def test_a_chapter_is_a_valid_notebook(path):
 def test_outputs_show_nothing_that_a_reader_should_not_see(path):
     last = 0
     for cell in cells(path, "code"):
+        assert set(cell["metadata"].get("tags", [])) <= {"hide-input"}, (
+            "nothing switches checks off"
+        )
+        assert not re.search(r"NBVAL_|PYTEST_VALIDATE", cell["source"])
+        assert not any(output.get("metadata") for output in cell["outputs"])
         assert cell["execution_count"] > last, (
             "stored outputs are from one run, top to bottom"
         )

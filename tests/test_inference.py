@@ -5,7 +5,6 @@ posterior.
 import numpy as np
 import pytest
 import torch
-from hmmlearn.hmm import CategoricalHMM
 from hypothesis import assume, given
 from random_models import joint_paths, one_sequence, potentials, random_potentials
 from torch.testing import assert_close
@@ -234,30 +233,6 @@ def test_relabelling_the_states_relabels_the_answers():
         **EXACT,
     )
     assert (order[viterbi(moved).states] == viterbi(p).states).all()
-
-
-def test_hmmlearn_agrees():
-    g = torch.Generator().manual_seed(0)
-    pi, a, b = (
-        torch.rand(*s, generator=g, dtype=torch.float64) for s in ((4,), (4, 4), (4, 6))
-    )
-    pi, a, b = (x / x.sum(-1, keepdim=True) for x in (pi, a, b))
-    x = torch.randint(6, (300,), generator=g)
-    peer = CategoricalHMM(n_components=4)
-    peer.startprob_, peer.transmat_, peer.emissionprob_ = (
-        v.numpy() for v in (pi, a, b)
-    )
-    p = HMM(pi, a, b).potentials(x)
-    log_prob, probs = peer.score_samples(x.numpy()[:, None])
-    assert_close(log_likelihood(p).item(), log_prob, rtol=1e-10, atol=0.0)
-    assert_close(
-        smooth_states(p).smoothed_probs, torch.as_tensor(probs), rtol=1e-8, atol=1e-12
-    )
-    score, path = peer.decode(x.numpy()[:, None])
-    assert_close(viterbi(p).log_joint.item(), score, rtol=1e-10, atol=0.0)
-    # paths may tie (the same moves in another order); their scores may not differ
-    scores = path_log_joints(p, torch.stack([viterbi(p).states, torch.as_tensor(path)]))
-    assert_close(scores[0], scores[1], rtol=1e-12, atol=0.0)
 
 
 # --- numbers it must survive ---

@@ -2,10 +2,9 @@
 
 import warnings
 
-import numpy as np
 import pytest
 import torch
-from hmmlearn.hmm import CategoricalHMM, GaussianHMM, PoissonHMM
+from random_models import rows
 from torch.distributions import (
     Bernoulli,
     Categorical,
@@ -32,12 +31,6 @@ from hmmlib.learning import (
     random_starts,
     weighted_fit,
 )
-
-
-def rows(g, *shape):
-    """Random probabilities, float64."""
-    values = torch.rand(*shape, generator=g, dtype=torch.float64) + 0.05
-    return values / values.sum(-1, keepdim=True)
 
 
 def emissions(g, k):
@@ -96,53 +89,6 @@ def test_em_never_lowers_the_likelihood(seed):
     objective = torch.stack(objective)
     assert objective.isfinite().all() and objective.diff().min() >= -1e-8
     assert (model.transition_matrix[start.transition_matrix == 0] == 0).all()
-
-
-def peers(family, g, k=3):
-    """A peer and our model with the same random start, and data."""
-    pi, a = rows(g, k), rows(g, k, k)
-    shared = {"n_components": k, "n_iter": 1, "tol": -np.inf, "init_params": ""}
-    if family == "categorical":
-        emission = Categorical(rows(g, k, 5))
-        peer = CategoricalHMM(**shared)
-        peer.emissionprob_ = emission.probs.numpy()
-    elif family == "poisson":
-        emission = Poisson(torch.tensor([1.0, 4.0, 9.0]).double())
-        peer = PoissonHMM(**shared)
-        peer.lambdas_ = emission.rate.numpy()[:, None]
-    else:
-        emission = Normal(torch.tensor([-1.0, 0.5, 2.0]).double(), 1.0)
-        peer = GaussianHMM(**shared, covars_prior=0.0, covars_weight=0.0, min_covar=0.0)
-        peer.means_ = emission.loc.numpy()[:, None]
-        peer.covars_ = emission.variance.expand(k).numpy()[:, None]
-    peer.startprob_, peer.transmat_ = pi.numpy(), a.numpy()
-    ours = HMM(pi, a, emission)
-    x = torch.stack([ours.sample(40, seed=n).observations for n in range(5)])
-    return peer, HMM(rows(g, k), rows(g, k, k), emission), x
-
-
-@pytest.mark.parametrize("family", ["categorical", "gaussian", "poisson"])
-def test_hmmlearn_takes_the_same_steps(family):
-    peer, model, x = peers(family, torch.Generator().manual_seed(0))
-    peer.startprob_, peer.transmat_ = (
-        model.initial_probs.numpy(),
-        model.transition_matrix.numpy(),
-    )
-    flat = x.reshape(-1, 1).numpy()
-    for _ in range(10):
-        score = peer.score(flat, lengths=[40] * 5)
-        model, ours = em_step(model, x)
-        assert_close(ours.item(), score, rtol=1e-10, atol=0.0)
-        peer.fit(flat, lengths=[40] * 5)
-        assert_close(
-            model.initial_probs, torch.as_tensor(peer.startprob_), rtol=1e-8, atol=1e-10
-        )
-        assert_close(
-            model.transition_matrix,
-            torch.as_tensor(peer.transmat_),
-            rtol=1e-8,
-            atol=1e-10,
-        )
 
 
 def fortnights(num_sequences=20, num_steps=50, hmm=weather.hmm):

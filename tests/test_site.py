@@ -128,6 +128,21 @@ def test_launch_buttons_open_this_chapter(page, soup):
     assert any(colab in link for link in links)
 
 
+def test_nothing_that_is_shipped_fetches_from_elsewhere(site):
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", text), sheet.name
+    script = (ROOT / "_static/book.js").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|fetch\(|XMLHttpRequest|import\(", script)
+
+
+@each_page
+def test_the_books_own_files_are_linked_and_thebe_is_not(soup):
+    loaded = str(soup.find_all(["script", "link"]))
+    assert "book.css" in loaded and "book.js" in loaded
+    assert "THEBE_JS_URL" not in loaded and "sphinx-thebe" not in loaded
+
+
 def test_mathematics_comes_with_the_site(site):
     assert (site / "_static/mathjax/tex-mml-chtml.js").stat().st_size > 500_000
     assert (
