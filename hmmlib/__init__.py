@@ -1,0 +1,10 @@
+"""Hidden Markov models, by hand in PyTorch and as stories in Pyro.
+
+hmm          the model; `HMM.potentials` turns it and its observations into logarithms
+inference    the questions asked of them: evidence, filtering, smoothing, Viterbi, samples
+recursion    the one algorithm behind all answers; enumeration, the slow one it is checked by
+learning     Baum-Welch, gradient ascent, restarts, which state is which
+pyro_models  the same stories in Pyro
+draw, plot   graphical models; figures of sequences and posteriors
+datasets     the data of the book
+"""

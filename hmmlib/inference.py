@@ -287,9 +287,7 @@ def _beta(potentials: Potentials) -> Tensor:
 
 
 def _last(potentials: Potentials, messages: Tensor) -> Tensor:
-    """The message of the last step, the states in one axis; (prod(S),) or (N,
-    prod(S)).
-    """
+    """The last message, its states in one axis; (prod(S),) or (N, prod(S))."""
     num_chains = potentials.log_initial.ndim
     return messages.select(-1 - num_chains, -1).flatten(-num_chains)
 

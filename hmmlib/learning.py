@@ -350,8 +350,7 @@ def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
 
 
 def _check_options(learn: Collection[str], pseudo_count: float) -> None:
-    unknown = set(learn) - set(PARTS)
-    if isinstance(learn, str) or unknown:
+    if isinstance(learn, str) or not learn or set(learn) - set(PARTS):
         raise ValueError(f"learn: got {learn!r}, needs some of {PARTS}")
     if not 0 <= pseudo_count < torch.inf:
         raise ValueError(

@@ -270,6 +270,7 @@ def test_align_states():
     ("options", "message"),
     [
         ({"learn": "emission"}, "learn: got 'emission'"),
+        ({"learn": ()}, r"learn: got \(\), needs some of"),
         ({"learn": ["means"]}, r"learn: got \['means'\], needs some of"),
         ({"pseudo_count": -1.0}, "pseudo_count: got -1.0"),
         ({"lengths": [0] * 20}, "lengths: got"),

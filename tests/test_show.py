@@ -5,32 +5,50 @@ import sys
 
 import pytest
 
-from hmmlib import draw, enumeration, pyro_models, recursion
+from chapters import CHAPTERS, cells
+from hmmlib import draw, enumeration, recursion
 from hmmlib.show import show_source
 
-BLOCKS = [
-    (
-        recursion.Potentials,
-        recursion.by_step,
-        recursion.move,
-        recursion.forward,
-        recursion.backward,
-    ),
-    (pyro_models.weather_story,),
-]
+
+def blocks(path):
+    """The blocks of library code that a chapter shows, as a reader copies them."""
+    outputs = [output for cell in cells(path, "code") for output in cell["outputs"]]
+    shown = [
+        "".join(output.get("data", {}).get("text/markdown", "")) for output in outputs
+    ]
+    return [b.removeprefix("```python\n").removesuffix("```") for b in shown if b]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs_in_an_empty_folder_without_hmmlib(block, tmp_path):
-    code = show_source(*block).data.removeprefix("```python\n").removesuffix("```")
-    blocker = "import sys; sys.modules['hmmlib'] = None\n"
-    (tmp_path / "copied.py").write_text(blocker + code)
-    subprocess.run(
-        [sys.executable, "-I", "copied.py"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_block_runs_in_an_empty_folder_without_hmmlib(path, tmp_path):
+    assert blocks(path)
+    for n, block in enumerate(blocks(path)):
+        (tmp_path / f"block_{n}.py").write_text(block, encoding="utf-8")
+    run_all = """
+import pathlib, sys
+sys.modules["hmmlib"] = None  # importing it fails
+for block in sorted(pathlib.Path().glob("block_*.py")):
+    exec(compile(block.read_text(encoding="utf-8"), block.name, "exec"), {"__name__": "copied"})
+"""
+    subprocess.run([sys.executable, "-I", "-c", run_all], cwd=tmp_path, check=True)
+
+
+def test_copied_code_computes_the_number_of_the_book(tmp_path):
+    """Chapter 2's block, pasted, and the fortnight typed in by hand."""
+    (code,) = [block for block in blocks(CHAPTERS[1]) if "def forward" in block]
+    by_hand = """
+pi, A = torch.tensor([0.6, 0.4]), torch.tensor([[0.7, 0.3], [0.4, 0.6]])
+B = torch.tensor([[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]])
+words = torch.tensor([0, 0, 0, 1, 1, 0, 2, 1, 1, 1, 0, 1, 0, 0])
+potentials = Potentials(pi.log(), (A.log(),), B.log().T[words])
+print(f"{forward(potentials)[-1].logsumexp(0):.4f}")
+"""
+    (tmp_path / "copied.py").write_text(code + by_hand, encoding="utf-8")
+    command = [sys.executable, "-I", "copied.py"]
+    run = subprocess.run(
+        command, cwd=tmp_path, check=True, capture_output=True, text=True
     )
+    assert run.stdout.strip() == "-15.1490"
 
 
 def test_a_block_that_leaves_something_out_is_refused():
