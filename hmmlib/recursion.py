@@ -76,10 +76,9 @@ def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Te
     are kept: scores are computed again, along the path alone. After the end of a
     shorter sequence the state is -1. Rabiner 1989, eq. 35. Taught in chapters 3 and 4.
     """
-    sizes = torch.tensor(potentials.log_initial.shape, device=messages.device)  # (M,)
-    strides = (
-        sizes.flip(0).cumprod(0).flip(0) // sizes
-    )  # of a joint state, counted flat
+    # A joint state is one flat number; its digits are the states of the M chains.
+    sizes = torch.tensor(potentials.log_initial.shape, device=messages.device)
+    strides = sizes.flip(0).cumprod(0).flip(0) // sizes
     _, log_transitions, running = by_step(potentials)
     path = []
     for t, scores in reversed(list(enumerate(messages.unbind(-1 - len(sizes))))):
