@@ -316,7 +316,7 @@ def _(emission: Normal, values, weights, pseudo_count=0.0):
     ).sum(0)
     variance = variance / _total(weights, values.ndim)
     scale = torch.where(_visited(weights, values.ndim), variance.sqrt(), emission.scale)
-    return Normal(mean, _held_open(scale, values))
+    return Normal(mean, _held_open(scale, values.std(0, correction=0)))
 
 
 @weighted_fit.register
@@ -394,9 +394,8 @@ def _mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
     return torch.where(_visited(weights, values.ndim), mean, old)
 
 
-def _held_open(scale: Tensor, values: Tensor) -> Tensor:
-    """Scales, none below a thousandth of that of all values; says so when one is held."""
-    spread = values.std(0, correction=0) if values.ndim > scale.ndim - 1 else values
+def _held_open(scale: Tensor, spread: Tensor) -> Tensor:
+    """Scales, none below a thousandth of the spread of all values; says when one is held."""
     smallest = SMALLEST_SCALE * torch.where(spread > 0, spread, 1.0)
     held = scale < smallest
     if held.any():

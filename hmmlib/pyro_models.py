@@ -124,7 +124,8 @@ def _to_pyro(emission: torch.distributions.Distribution):
             f"emission: got {type(emission).__name__}, needs a family that Pyro has too"
         )
     if isinstance(emission, torch.distributions.Bernoulli):
-        probs = emission.probs  # of logits that are exact, where torch would floor them
+        # As logits: torch and Pyro would floor probabilities of 0 and 1.
+        probs = emission.probs
         given = emission._param is probs
         return dist.Bernoulli(
             logits=log(probs) - log(1 - probs) if given else emission.logits
