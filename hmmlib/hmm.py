@@ -22,8 +22,8 @@ from hmmlib.recursion import Potentials
 class Sample(NamedTuple):
     """A hidden path and what it emitted."""
 
-    states: Tensor  #: (T,)  integers 0 ... K-1
-    observations: Tensor  #: (T,), or (T, *event_shape)
+    states: Tensor  #: (T,) or (N, T)  integers 0 ... K-1
+    observations: Tensor  #: the same, and then *event_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +156,24 @@ class HMM:
             _check_support(emission, values.unsqueeze(1), seen)
         return values, seen
 
-    def sample(self, num_steps: int, seed: int | None = None) -> Sample:
+    def sample(
+        self,
+        num_steps: int,
+        seed: int | None = None,
+        num_sequences: int | None = None,
+    ) -> Sample:
         """A hidden path and what it emits, drawn in the order z_1, x_1, z_2, x_2, ...
 
-        The same seed gives the same sample, and leaves torch's own random stream
-        untouched. A categorical emission draws only from the row of the state it is in.
-        Raises ValueError for fewer than one step. Taught in chapter 1.
+        With `num_sequences`, N independent ones at once: states (N, T), observations
+        (N, T, *event_shape). The same seed gives the same sample, and leaves torch's own
+        random stream untouched. A categorical emission draws only from the row of the
+        state it is in. Raises ValueError for fewer than one step or sequence. Taught in
+        chapter 1.
         """
         num_steps = as_count("num_steps", num_steps)
+        num_copies = 1
+        if num_sequences is not None:
+            num_copies = as_count("num_sequences", num_sequences)
         states, observations = [], []
         with (
             torch.random.fork_rng(enabled=seed is not None),
@@ -171,18 +181,19 @@ class HMM:
         ):
             if seed is not None:
                 torch.manual_seed(int(seed))
-            probs = self.initial_probs
+            probs = self.initial_probs.expand(num_copies, -1)
             for _ in range(num_steps):
-                state = torch.multinomial(probs, 1).squeeze()
+                state = torch.multinomial(probs, 1).squeeze(1)  # (N,)
                 states.append(state)
                 if isinstance(self.emission, Categorical):
-                    observations.append(
-                        torch.multinomial(self.emission.probs[state], 1).squeeze()
-                    )
-                else:
-                    observations.append(self.emission.sample()[state])
+                    row = self.emission.probs[state]
+                    observations.append(torch.multinomial(row, 1).squeeze(1))
+                else:  # every state emits, and the one we are in is kept
+                    emitted = self.emission.sample((num_copies,))
+                    observations.append(emitted[torch.arange(num_copies), state])
                 probs = self.transition_matrix[state]
-        return Sample(torch.stack(states), torch.stack(observations))
+        sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
+        return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
 
 
 def log(probs: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.cluster.vq import kmeans2
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, minimize
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
@@ -134,33 +134,42 @@ def fit_gradient(
     num_steps: int = 200,
     learning_rate: float = 0.05,
     *,
+    method: str = "adam",
     observed=None,
     learn: Collection[str] = PARTS,
     pseudo_count: float = 0.0,
     tolerance: float = 1e-6,
     progress: bool = False,
 ) -> Fit:
-    """Gradient ascent (Adam) on log p(x) from `hmm`, in unconstrained parameters.
+    """Gradient ascent on log p(x) from `hmm`, in unconstrained parameters.
 
     For any differentiable emission. Probabilities are softmaxes, and what has probability
     0 keeps it; every other parameter goes through the transform that its constraint names.
-    `converged` says whether the last step gained less than `tolerance`. Options as in
-    `em_step`.
+    `method` "adam" takes `num_steps` steps of size `learning_rate`; "lbfgs" learns the
+    curvature on the way, stops by itself, and needs no learning rate (Liu & Nocedal
+    1989). `converged` says whether the last step gained less than `tolerance`. Options
+    as in `em_step`. Raises ValueError for another method.
     """
     _check_options(learn, pseudo_count)
+    if method not in ("adam", "lbfgs"):
+        raise ValueError(f"method: got {method!r}, needs 'adam' or 'lbfgs'")
     build, leaves = _unconstrained(hmm, learn)
-    optimizer = torch.optim.Adam(leaves, lr=learning_rate)
-    scores, gain = [], torch.inf
-    for step in tqdm(range(num_steps + 1), disable=not progress):
+
+    def climb() -> tuple[Tensor, Tensor]:
+        """log p(x), and with the log prior; the gradient of the latter to the leaves."""
         model = build()
         score = log_likelihood(model.potentials(observations, lengths, observed)).sum()
         objective = score + log_prior(model, learn, pseudo_count)
-        scores.append((score.detach(), objective.detach()))
-        if step == num_steps or not leaves:
-            break
-        optimizer.zero_grad()
-        (-objective).backward()
-        optimizer.step()
+        for leaf in leaves:
+            leaf.grad = None
+        if leaves:
+            (-objective).backward()
+        return score.detach(), objective.detach()
+
+    with tqdm(total=num_steps, disable=not progress) as bar:
+        optimize = _adam if method == "adam" else _lbfgs
+        scores = optimize(climb, leaves, num_steps, learning_rate, tolerance, bar)
+    gain = torch.inf
     if len(scores) > 1:
         gain = abs(scores[-1][1] - scores[-2][1]).item()
     with torch.no_grad():
@@ -185,11 +194,11 @@ def fit_restarts(
 
 
 def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
-    """Models like `hmm` with random starts and moves, and the emissions of its states mixed.
+    """Models like `hmm` with random starts, moves and emissions.
 
-    Rows of initial_probs and transition_matrix are drawn evenly from all distributions over
-    the moves that are possible. Each emission parameter of a state is a random average over
-    the states, so that it stays within their range. Raises ValueError for no start.
+    Probabilities of starts, moves and symbols are drawn evenly from all distributions over
+    what is possible. Other emission parameters of a state are a random average over the
+    states of `hmm`, so that they stay within their range. Raises ValueError for no start.
     """
     if not isinstance(num_starts, int) or num_starts < 1:
         raise ValueError(
@@ -206,12 +215,16 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
     starts = []
     for _ in range(num_starts):
         initial, moves = evenly(hmm.initial_probs), evenly(hmm.transition_matrix)
-        mix = evenly(torch.ones_like(hmm.transition_matrix))
-        mixed = {
-            name: torch.tensordot(mix, value, dims=1)
-            for name, value in parameters(hmm.emission).items()
-        }
-        starts.append(HMM(initial, moves, rebuilt(hmm.emission, mixed)))
+        family = innermost(hmm.emission)
+        if isinstance(family, Categorical):
+            emitted = {"probs": evenly(family.probs)}
+        else:
+            mix = evenly(torch.ones_like(hmm.transition_matrix))
+            emitted = {
+                name: torch.tensordot(mix, value, dims=1)
+                for name, value in parameters(hmm.emission).items()
+            }
+        starts.append(HMM(initial, moves, rebuilt(hmm.emission, emitted)))
     return starts
 
 
@@ -406,6 +419,52 @@ def _held_open(scale: Tensor, spread: Tensor) -> Tensor:
             stacklevel=4,
         )
     return torch.where(held, smallest.expand_as(scale), scale)
+
+
+def _adam(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
+    """`num_steps` steps of Adam; the pairs that `climb` returned, from the start on."""
+    optimizer = torch.optim.Adam(leaves, lr=learning_rate) if leaves else None
+    scores = [climb()]
+    for _ in range(num_steps if leaves else 0):
+        optimizer.step()
+        scores.append(climb())
+        bar.update()
+    return scores
+
+
+def _lbfgs(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
+    """At most `num_steps` iterations of L-BFGS, until one gains less than `tolerance`."""
+    latest = climb()
+    scores = [latest]
+
+    def put(point: np.ndarray) -> None:
+        point, sizes = torch.as_tensor(point), [leaf.numel() for leaf in leaves]
+        with torch.no_grad():
+            for leaf, part in zip(leaves, point.split(sizes), strict=True):
+                leaf.copy_(part.reshape(leaf.shape))
+
+    def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal latest
+        put(point)
+        latest = climb()
+        gradient = torch.cat([leaf.grad.flatten() for leaf in leaves])
+        return -latest[1].item(), gradient.double().numpy(force=True)
+
+    def accepted(intermediate_result) -> None:
+        scores.append(latest)
+        bar.update()
+        if scores[-1][1] - scores[-2][1] < tolerance:
+            raise StopIteration
+
+    if leaves and num_steps:
+        start = torch.cat([leaf.detach().flatten() for leaf in leaves])
+        options = {"maxiter": num_steps, "maxfun": 20 * num_steps, "ftol": 0}
+        best = minimize(
+            descend, start.double().numpy(force=True), jac=True, method="L-BFGS-B",
+            callback=accepted, options=options | {"gtol": 1e-10, "maxcor": 20},
+        )  # fmt: skip
+        put(best.x)
+    return scores
 
 
 def _unconstrained(

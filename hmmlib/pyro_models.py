@@ -10,12 +10,15 @@ from collections.abc import Callable
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import TraceEnum_ELBO, infer_discrete
+from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO, TraceEnum_ELBO, infer_discrete
+from pyro.infer.autoguide import init_to_uniform, init_to_value
 from pyro.ops.indexing import Vindex
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from hmmlib.checks import as_count
 from hmmlib.hmm import HMM, log, parameters, symbol_log_probs
+from hmmlib.inference import log_likelihood
 
 
 def weather_story(
@@ -45,6 +48,151 @@ def weather_story(
         states.append(state)
         seen.append(pyro.sample(f"x_{t}", doing, obs=heard))
     return states, seen
+
+
+def signal_story(
+    initial_probs: Tensor,
+    transition_matrix: Tensor,
+    means: Tensor,
+    scales: Tensor,
+    num_days: int = 14,
+    readings: Tensor | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Hidden levels and a noisy signal: lists of T states z_t and T readings x_t.
+
+    `weather_story` with numbers in the place of words: means and scales are (K,), one
+    for each state. Taught in chapter 6.
+    """
+    log_initial, log_moves = initial_probs.log(), transition_matrix.log()
+    states, seen, state = [], [], None
+    num_days = num_days if readings is None else len(readings)
+    # day t needs only day t-1: that is what keeps enumeration cheap
+    for t in pyro.markov(range(num_days)):
+        logits = log_initial if t == 0 else Vindex(log_moves)[..., state, :]
+        today = dist.Categorical(logits=logits)
+        state = pyro.sample(f"z_{t}", today, infer={"enumerate": "parallel"})
+        reading = dist.Normal(means[state], scales[state])
+        heard = None if readings is None else readings[t]
+        states.append(state)
+        seen.append(pyro.sample(f"x_{t}", reading, obs=heard))
+    return states, seen
+
+
+def unknown_tables(
+    num_states: int, num_symbols: int, concentration: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The tables of a weather nobody knows, drawn from Dirichlet(concentration) priors.
+
+    initial_probs (K,), transition_matrix (K, K) and emission_matrix (K, V), each a sample
+    site of that name; a concentration of 1 holds every row equally likely. Taught in
+    chapter 5.
+    """
+    to_state = dist.Dirichlet(torch.full((num_states,), concentration))
+    to_symbol = dist.Dirichlet(torch.full((num_symbols,), concentration))
+    initial_probs = pyro.sample("initial_probs", to_state)
+    moves = pyro.sample("transition_matrix", to_state.expand([num_states]).to_event(1))
+    symbols = to_symbol.expand([num_states]).to_event(1)
+    return initial_probs, moves, pyro.sample("emission_matrix", symbols)
+
+
+def learnable_story(
+    sequences: Tensor,
+    lengths: Tensor | None = None,
+    num_states: int = 2,
+    num_symbols: int = 3,
+    concentration: float = 1.0,
+) -> None:
+    """The weather story with unknown tables, told for all N sequences (N, T) at once.
+
+    `lengths` (N,) masks the days after the end of a shorter sequence. The states are
+    enumerated; the sites to learn are those of `unknown_tables`. Taught in chapter 5.
+    """
+    tables = unknown_tables(num_states, num_symbols, concentration)
+    log_initial, log_moves, log_emissions = (table.log() for table in tables)
+    num_sequences, num_days = sequences.shape
+    state = None
+    if lengths is None:
+        lengths = torch.full((num_sequences,), num_days)
+    with pyro.plate("sequences", num_sequences, dim=-1):
+        for t in pyro.markov(range(num_days)):
+            with pyro.poutine.mask(mask=t < lengths):
+                logits = log_initial if t == 0 else Vindex(log_moves)[..., state, :]
+                today = dist.Categorical(logits=logits)
+                state = pyro.sample(f"z_{t}", today, infer={"enumerate": "parallel"})
+                doing = dist.Categorical(logits=Vindex(log_emissions)[..., state, :])
+                pyro.sample(f"x_{t}", doing, obs=sequences[:, t])
+
+
+def marginal_story(
+    sequences: Tensor,
+    lengths: Tensor | None = None,
+    num_states: int = 2,
+    num_symbols: int = 3,
+    concentration: float = 1.0,
+) -> None:
+    """`learnable_story` with the states summed out by the forward algorithm of `hmmlib`.
+
+    The same density of the same sites, in a fraction of the time, and without discrete
+    sites; missing symbols are NaN. Taught in chapter 5.
+    """
+    tables = unknown_tables(num_states, num_symbols, concentration)
+    potentials = HMM(*tables).potentials(sequences, lengths)
+    pyro.factor("words", log_likelihood(potentials).sum())
+
+
+def fit_svi(
+    story: Callable,
+    guide: Callable,
+    *args,
+    num_steps: int = 200,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    progress: bool = False,
+    **kwargs,
+) -> Tensor:
+    """Stochastic variational inference with Adam: the losses, (num_steps,).
+
+    What is learned stays in the guide: `guide.median()`. Starts from an empty parameter
+    store. States that the story wants enumerated are summed out exactly. Hoffman et al.
+    2013. Taught in chapter 5.
+    """
+    pyro.clear_param_store()
+    pyro.set_rng_seed(seed)
+    sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).nodes.values()
+    discrete = any(site.get("infer", {}).get("enumerate") for site in sites)
+    elbo = TraceEnum_ELBO(max_plate_nesting=1) if discrete else Trace_ELBO()
+    svi = SVI(story, guide, pyro.optim.Adam({"lr": learning_rate}), elbo)
+    losses = [
+        svi.step(*args, **kwargs) for _ in tqdm(range(num_steps), disable=not progress)
+    ]
+    return torch.tensor(losses)
+
+
+def sample_nuts(
+    story: Callable,
+    *args,
+    num_samples: int = 200,
+    num_warmup: int = 100,
+    initial: dict[str, Tensor] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    **kwargs,
+) -> dict[str, Tensor]:
+    """Draws of the parameters from their posterior; each site (num_samples, ...).
+
+    The No-U-Turn Sampler, one chain, from `initial` values of the sites if given. For
+    stories without discrete sites, such as `marginal_story`. Hoffman & Gelman 2014.
+    Taught in chapter 5.
+    """
+    pyro.clear_param_store()
+    pyro.set_rng_seed(seed)
+    strategy = init_to_uniform if initial is None else init_to_value(values=initial)
+    kernel = NUTS(story, init_strategy=strategy)
+    chain = MCMC(
+        kernel, num_samples, warmup_steps=num_warmup, disable_progbar=not progress
+    )
+    chain.run(*args, **kwargs)
+    return chain.get_samples()
 
 
 def evidence(story: Callable, *args, **kwargs) -> float:

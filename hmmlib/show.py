@@ -2,11 +2,14 @@
 
 import ast
 import builtins
+import difflib
+import html
 import inspect
+import itertools
 import sys
 import textwrap
 
-from IPython.display import Markdown
+from IPython.display import HTML, Markdown
 
 
 def show_source(*objects) -> Markdown:
@@ -46,6 +49,55 @@ def show_source(*objects) -> Markdown:
             f"show_source: {error}; show it earlier in the block"
         ) from error
     return Markdown(f"```python\n{code}\n```")
+
+
+def show_changes(before, after) -> HTML:
+    """The code of two functions side by side, with the lines marked that differ.
+
+    Docstrings are left out. What is removed is marked − on the left, what is new + on the
+    right. Raises ValueError when the two are alike.
+    """
+    left, right = (_code(each) for each in (before, after))
+    rows, num_changed = [], 0
+    blocks = difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+    for kind, start, end, to_start, to_end in blocks:
+        pairs = itertools.zip_longest(left[start:end], right[to_start:to_end])
+        for old, new in pairs:
+            changed = kind != "equal"
+            num_changed += changed
+            cells = (_cell(old, "−" * changed), _cell(new, "+" * changed))
+            rows.append(f"<tr>{cells[0]}{cells[1]}</tr>")
+    if not num_changed:
+        raise ValueError("show_changes: got two functions with the same code")
+    names = "".join(
+        f'<th style="text-align: left"><code>{each.__name__}</code></th>'
+        for each in (before, after)
+    )
+    return HTML(
+        '<div style="overflow-x: auto"><table class="side-by-side" style="border-collapse:'
+        f' collapse"><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def _code(function) -> list[str]:
+    """The lines of a function without its docstring."""
+    source = textwrap.dedent(inspect.getsource(function))
+    body = ast.parse(source).body[0].body
+    lines = source.rstrip().splitlines()
+    if ast.get_docstring(ast.parse(source).body[0]):
+        lines = lines[: body[0].lineno - 1] + lines[body[0].end_lineno :]
+    return lines
+
+
+def _cell(line: str | None, mark: str) -> str:
+    """One line of code as a cell of a table, marked when it changed."""
+    tint = "background: rgba(230, 159, 0, 0.28); " if mark and line is not None else ""
+    code = html.escape(line or "")
+    mark = mark if line is not None else ""
+    return (
+        f'<td style="{tint}text-align: left; padding: 0 0.6em; font-family: monospace;'
+        f' font-size: 0.8em; white-space: pre">{mark or " "} {code}</td>'
+    )
 
 
 def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:

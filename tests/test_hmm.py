@@ -338,3 +338,28 @@ def test_samples_follow_the_model(emission):
             (mine.mean(0) - expected[k]).abs() <= 5 * mine.std(0) / len(mine) ** 0.5
         ).all()
     assert smooth_states(model.potentials(x)).smoothed_probs.isfinite().all()
+
+
+def test_many_sequences_at_once():
+    """Independent copies, whose first is nothing special; one alone as ever."""
+    states, words = weather.hmm.sample(50, seed=0, num_sequences=2000)
+    assert states.shape == words.shape == (2000, 50)
+    later = states[:, -1].double().mean()  # stationary: 3/7 Sunny
+    assert abs(later - 3 / 7) < 5 * (12 / 49 / 2000) ** 0.5
+    moves = (states[:, 1:][states[:, :-1] == 0] == 0).double()
+    assert abs(moves.mean() - 0.7) < 0.01
+    said = words[states == 1]
+    frequencies = torch.bincount(said, minlength=3) / len(said)
+    assert (frequencies - torch.tensor([0.6, 0.3, 0.1])).abs().max() < 0.01
+    with pytest.raises(ValueError, match="num_sequences: got 0"):
+        weather.hmm.sample(5, num_sequences=0)
+
+
+def test_many_signals_at_once():
+    emission = MultivariateNormal(
+        torch.tensor([[0.0, 0], [9, 9]]).double(), torch.eye(2).double()
+    )
+    hmm = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], emission)
+    states, x = hmm.sample(7, seed=0, num_sequences=5)
+    assert states.shape == (5, 7) and x.shape == (5, 7, 2)
+    assert ((x.mean(-1) > 4.5).long() == states).all()

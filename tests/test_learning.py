@@ -285,3 +285,38 @@ def test_impossible_data_are_refused():
     hmm = HMM([1.0], [[1.0]], [[1.0, 0.0]])
     with pytest.raises(ValueError, match="probability 0 under this model"):
         fit_em(hmm, [0, 1])
+
+
+@pytest.mark.parametrize("pseudo_count", [0.0, 1.0])
+def test_quasi_newton_ends_where_em_ends(pseudo_count):
+    climate = weather.sticky(0.9)
+    x = climate.sample(30, seed=1, num_sequences=20).observations
+    options = {"pseudo_count": pseudo_count}
+    em = fit_em(climate, x, num_iters=2000, tolerance=1e-9, **options)
+    quasi = fit_gradient(climate, x, method="lbfgs", tolerance=1e-9, **options)
+    objective = [
+        fit.log_likelihoods[-1] + log_prior(fit.model, PARTS, pseudo_count)
+        for fit in (em, quasi)
+    ]
+    assert_close(*objective, atol=1e-4, rtol=0)
+    assert quasi.converged and quasi.num_iters < em.num_iters
+    assert len(quasi.log_likelihoods) == quasi.num_iters + 1
+    at_the_end = log_likelihood(quasi.model.potentials(x)).sum()
+    assert_close(quasi.log_likelihoods[-1], at_the_end)
+
+
+def test_quasi_newton_tells_when_it_was_stopped():
+    x = fortnights()
+    with pytest.warns(UserWarning, match="not converged, the last of 2 steps"):
+        fit = fit_gradient(weather.hmm, x, num_steps=2, method="lbfgs")
+    assert not fit.converged and fit.num_iters == 2
+    with pytest.raises(ValueError, match="method: got 'newton', needs 'adam' or"):
+        fit_gradient(weather.hmm, x, method="newton")
+
+
+def test_random_starts_have_symbols_of_their_own():
+    """Rows of a categorical emission are drawn afresh: nothing of the model is told."""
+    starts = random_starts(weather.hmm, 200, seed=0)
+    walks = torch.stack([start.emission.probs[:, 0] for start in starts]).flatten()
+    assert walks.min() < 0.1 and walks.max() > 0.6
+    assert abs(walks.mean() - 1 / 3) < 0.05  # Dirichlet(1, 1, 1)

@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from bs4 import BeautifulSoup
 
 from chapters import CHAPTERS, cells
-from hmmlib import draw, enumeration, recursion
-from hmmlib.show import show_source
+from hmmlib import draw, enumeration, pyro_models, recursion
+from hmmlib.show import show_changes, show_source
 
 
 def blocks(path):
@@ -64,3 +65,25 @@ def test_a_block_that_leaves_something_out_is_refused():
         show_source(
             recursion.forward, recursion.by_step, recursion.move, recursion.Potentials
         )
+
+
+def test_only_changed_lines_are_marked():
+    shown = show_changes(pyro_models.weather_story, pyro_models.signal_story).data
+    table = BeautifulSoup(shown, "html.parser")
+    rows = [[td.get_text() for td in tr.find_all("td")] for tr in table.find_all("tr")]
+    left, right = (column for column in zip(*rows[1:], strict=True))
+    assert any("−         doing" in x for x in left)
+    assert any("+         reading = dist.Normal" in x for x in right)
+    for old, new in zip(left, right, strict=True):
+        marked = old.startswith("−") or new.startswith("+")
+        assert marked == (old[1:].strip() != new[1:].strip())
+    assert not any("pyro.markov" in x and x[0] in "−+" for x in left + right)
+    assert "Docstring" not in shown and "friend" not in shown
+    for story, column in zip(("weather", "signal"), (left, right), strict=True):
+        code = "\n".join(line[2:] for line in column if line.strip())
+        compile(code, story, "exec")
+
+
+def test_two_equal_functions_have_no_changes():
+    with pytest.raises(ValueError, match="same code"):
+        show_changes(recursion.forward, recursion.forward)
