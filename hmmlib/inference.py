@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hmmlib.checks import as_count, as_lengths
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
@@ -57,11 +58,14 @@ class BestPath(NamedTuple):
 def log_likelihood(potentials: Potentials) -> Tensor:
     """log p(x_{1:T}) = logsumexp of alpha[T-1]; shape () or (N,). -inf if impossible.
 
-    Differentiable in every potential: the gradients are the expected counts, and 0
-    where a potential is -inf. Cost T · M · K^(M+1). Rabiner 1989, eq. 21. Taught in
-    chapter 2.
+    Differentiable in every potential, once: the gradients are the expected counts
+    (Fisher's identity), and 0 where a potential is -inf. Cost T · M · K^(M+1). Rabiner
+    1989, eq. 21. Taught in chapter 2.
     """
     potentials = checked(potentials)
+    if len(potentials.log_transitions) == 1 and _needs_gradient(potentials):
+        log_initial, (log_transition,), log_likelihoods, lengths = potentials
+        return _Evidence.apply(log_initial, log_transition, log_likelihoods, lengths)
     return _evidence(potentials, _alpha(potentials))
 
 
@@ -268,14 +272,52 @@ class _LogSumExp(torch.autograd.Function):
 _logsumexp = _LogSumExp.apply
 
 
-def _reduce(potentials: Potentials) -> Callable:
-    """The logsumexp to use: torch's own, unless gradients will flow."""
+class _Evidence(torch.autograd.Function):
+    """log p(x) of one chain, whose gradient is the expected counts (Fisher's identity)."""
+
+    @staticmethod
+    def forward(ctx, log_initial, log_transition, log_likelihoods, lengths):
+        potentials = Potentials(
+            log_initial, (log_transition,), log_likelihoods, lengths
+        )
+        alpha = forward(potentials)
+        evidence = torch.logsumexp(_last(potentials, alpha), -1)
+        ctx.save_for_backward(*potentials[:1], log_transition, *potentials[2:], alpha)
+        return evidence
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        log_initial, log_transition, log_likelihoods, lengths, alpha = ctx.saved_tensors
+        potentials = Potentials(
+            log_initial, (log_transition,), log_likelihoods, lengths
+        )
+        beta = backward(potentials)
+        # Of impossible observations every gradient is 0, not NaN.
+        weight = gradient[..., None, None]
+        states = (_probs(potentials, alpha + beta) * weight).nan_to_num(0.0)
+        pairs = _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
+        pairs = (pairs * weight[..., None]).nan_to_num(0.0)
+        if pairs.ndim == 4:
+            pairs = pairs.sum(0)
+        if log_transition.ndim == 2:
+            pairs = pairs.sum(0)
+        first = states.select(-2, 0)
+        return first.sum(0) if first.ndim == 2 else first, pairs, states, None
+
+
+def _needs_gradient(potentials: Potentials) -> bool:
     tensors = (
         potentials.log_initial,
         *potentials.log_transitions,
         potentials.log_likelihoods,
     )
-    return _logsumexp if any(x.requires_grad for x in tensors) else torch.logsumexp
+    return any(x.requires_grad for x in tensors)
+
+
+def _reduce(potentials: Potentials) -> Callable:
+    """The logsumexp to use: torch's own, unless gradients will flow."""
+    return _logsumexp if _needs_gradient(potentials) else torch.logsumexp
 
 
 def _alpha(potentials: Potentials) -> Tensor:

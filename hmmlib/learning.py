@@ -21,7 +21,9 @@ from torch.distributions import (
     Independent,
     MultivariateNormal,
     Normal,
+    OneHotCategorical,
     Poisson,
+    constraints,
     transform_to,
 )
 from tqdm.auto import tqdm
@@ -30,9 +32,8 @@ from hmmlib.hmm import HMM, innermost, parameters, rebuilt
 from hmmlib.inference import expected_counts, log_likelihood
 
 PARTS = ("initial_probs", "transition_matrix", "emission")
-SMALLEST_SCALE = (
-    1e-3  # of the scale of all observations: no state may shrink to a point
-)
+# No state may shrink to a point: of the scale of all observations, in each dimension.
+SMALLEST_SCALE = 1e-4
 
 
 class Fit(NamedTuple):
@@ -62,7 +63,7 @@ def em_step(
     and symbol, which is a Dirichlet(1 + pseudo_count) prior. What has probability 0 keeps
     it, and a state that is never visited keeps its parameters. log p(x), plus the log
     prior, never falls. Raises ValueError for impossible observations, and for a family
-    without a weighted fit. Rabiner 1989, eqs. 40a-c and 109-111.
+    without a weighted fit. Rabiner 1989, eqs. 40a-c and 109-111. Taught in chapter 5.
     """
     _check_options(learn, pseudo_count)
     potentials = hmm.potentials(observations, lengths, observed)
@@ -101,9 +102,11 @@ def fit_em(
 
     A model, its log-likelihoods from the start on, and whether it converged; if `num_iters`
     steps were not enough, a warning says by how much the last one still moved. Options as
-    in `em_step`. `progress` shows a bar.
+    in `em_step`. `progress` shows a bar. Taught in chapter 5.
     """
-    model, scores, gain = hmm, [], torch.inf
+    num_iters = _steps("num_iters", num_iters)
+    dtype, model = hmm.initial_probs.dtype, _cast(hmm, torch.float64)
+    scores, gain = [], torch.inf
     for _ in tqdm(range(num_iters), disable=not progress):
         step, score = em_step(
             model, observations, lengths, observed, learn, pseudo_count
@@ -118,13 +121,7 @@ def fit_em(
         score = log_likelihood(model.potentials(observations, lengths, observed)).sum()
         scores.append((score, score + log_prior(model, learn, pseudo_count)))
         gain = (scores[-1][1] - scores[-2][1]).item() if num_iters else torch.inf
-    fit = Fit(
-        model,
-        torch.stack([score for score, _ in scores]),
-        gain < tolerance,
-        len(scores) - 1,
-    )
-    return _told(fit, "fit_em", gain, tolerance)
+    return _told("fit_em", _cast(model, dtype), scores, gain, tolerance)
 
 
 def fit_gradient(
@@ -143,17 +140,24 @@ def fit_gradient(
 ) -> Fit:
     """Gradient ascent on log p(x) from `hmm`, in unconstrained parameters.
 
-    For any differentiable emission. Probabilities are softmaxes, and what has probability
-    0 keeps it; every other parameter goes through the transform that its constraint names.
+    For any differentiable emission whose parameters can be freed. Probabilities are
+    squares of free numbers, divided by their sum, and what has probability 0 keeps it;
+    locations are free in units of the spread of the data; other parameters go through the
+    transform that their constraint names.
+
     `method` "adam" takes `num_steps` steps of size `learning_rate`; "lbfgs" learns the
     curvature on the way, stops by itself, and needs no learning rate (Liu & Nocedal
-    1989). `converged` says whether the last step gained less than `tolerance`. Options
-    as in `em_step`. Raises ValueError for another method.
+    1989). `converged` says that the last step gained less than `tolerance`, which on a
+    plateau it also does: compare restarts. Options as in `em_step`. Raises ValueError for
+    another method, and for parameters that cannot be freed.
     """
     _check_options(learn, pseudo_count)
     if method not in ("adam", "lbfgs"):
         raise ValueError(f"method: got {method!r}, needs 'adam' or 'lbfgs'")
-    build, leaves = _unconstrained(hmm, learn)
+    num_steps = _steps("num_steps", num_steps)
+    dtype, hmm = hmm.initial_probs.dtype, _cast(hmm, torch.float64)
+    values, _ = hmm.observed_values(observations, lengths, observed)
+    build, leaves = _unconstrained(hmm, learn, values)
 
     def climb() -> tuple[Tensor, Tensor]:
         """log p(x), and with the log prior; the gradient of the latter to the leaves."""
@@ -173,10 +177,8 @@ def fit_gradient(
     if len(scores) > 1:
         gain = abs(scores[-1][1] - scores[-2][1]).item()
     with torch.no_grad():
-        model = build()
-    history = torch.stack([score for score, _ in scores])
-    fit = Fit(model, history, gain < tolerance, len(scores) - 1)
-    return _told(fit, "fit_gradient", gain, tolerance)
+        model = _cast(build(), dtype)
+    return _told("fit_gradient", model, scores, gain, tolerance)
 
 
 def fit_restarts(
@@ -184,13 +186,20 @@ def fit_restarts(
 ) -> list[Fit]:
     """One fit from each start, the best first: all of them, since the spread is the news.
 
-    `options` go to `fit`. A run whose log p(x) is far below the best one's is trapped in a
-    local maximum. Raises ValueError without a start.
+    `options` go to `fit`; with a pseudo_count the prior counts for the order too. A run far
+    below the best one is trapped, in a local maximum or on a plateau. Raises ValueError
+    without a start. Taught in chapter 5.
     """
     fits = [fit(start, observations, lengths, **options) for start in starts]
     if not fits:
         raise ValueError("starts: got none, needs at least one HMM")
-    return sorted(fits, key=lambda each: each.log_likelihoods[-1].item(), reverse=True)
+    learn, pseudo_count = options.get("learn", PARTS), options.get("pseudo_count", 0.0)
+
+    def objective(fit: Fit) -> float:
+        prior = log_prior(fit.model, learn, pseudo_count)
+        return (fit.log_likelihoods[-1] + prior).item()
+
+    return sorted(fits, key=objective, reverse=True)
 
 
 def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
@@ -198,7 +207,8 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
 
     Probabilities of starts, moves and symbols are drawn evenly from all distributions over
     what is possible. Other emission parameters of a state are a random average over the
-    states of `hmm`, so that they stay within their range. Raises ValueError for no start.
+    states of `hmm`, so that they stay within their range. Raises ValueError for no start,
+    and for states that are all alike, which no average tells apart.
     """
     if not isinstance(num_starts, int) or num_starts < 1:
         raise ValueError(
@@ -216,14 +226,21 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
     for _ in range(num_starts):
         initial, moves = evenly(hmm.initial_probs), evenly(hmm.transition_matrix)
         family = innermost(hmm.emission)
-        if isinstance(family, Categorical):
+        if isinstance(family, Categorical | OneHotCategorical):
             emitted = {"probs": evenly(family.probs)}
+        elif isinstance(family, Bernoulli):
+            emitted = {"probs": torch.rand(family.probs.shape, generator=generator)}
+            emitted["probs"] = emitted["probs"].to(family.probs.dtype)
         else:
             mix = evenly(torch.ones_like(hmm.transition_matrix))
             emitted = {
-                name: torch.tensordot(mix, value, dims=1)
+                name: torch.tensordot(mix.to(value.dtype), value, dims=1)
                 for name, value in parameters(hmm.emission).items()
             }
+            if all((value == value[:1]).all() for value in emitted.values()):
+                raise ValueError(
+                    "hmm: its states emit all alike, needs different ones, or guess_emission"
+                )
         starts.append(HMM(initial, moves, rebuilt(hmm.emission, emitted)))
     return starts
 
@@ -265,12 +282,14 @@ def align_states(reference, estimate) -> Tensor:
     if isinstance(reference, HMM) and isinstance(estimate, HMM):
         reference, estimate = _table(reference), _table(estimate)
     reference, estimate = torch.as_tensor(reference), torch.as_tensor(estimate)
-    if reference.shape != estimate.shape or reference.ndim not in (1, 2):
+    whole = not (reference.is_floating_point() or estimate.is_floating_point())
+    if reference.shape != estimate.shape or reference.ndim != (1 if whole else 2):
         found = f"{tuple(reference.shape)} and {tuple(estimate.shape)}"
         raise ValueError(
-            f"estimate: got shapes {found}, needs two equal ones, (T,) or (K, D)"
+            f"estimate: got shapes {found}, needs two equal ones: (K, D) tables, or (T,)"
+            " integer paths"
         )
-    if reference.ndim == 1:
+    if whole:
         num_states = int(max(reference.max(), estimate.max())) + 1
         cost = torch.zeros(num_states, num_states)
         ones = torch.ones(len(reference))
@@ -287,7 +306,7 @@ def weighted_fit(
     """argmax over parameters of sum_n weights[n, k] log p(values[n] | k); the same family.
 
     `values` is (n, *event_shape), `weights` (n, K). A state without weight keeps its
-    parameters. A scale is held above a thousandth of that of all values, with a warning:
+    parameters. A scale is held above a ten-thousandth of that of all values, with a warning:
     the likelihood of a state that shrinks onto one value has no maximum. `pseudo_count` is
     for categorical emissions. Raises ValueError for a family without such a fit.
     """
@@ -329,7 +348,7 @@ def _(emission: Normal, values, weights, pseudo_count=0.0):
     ).sum(0)
     variance = variance / _total(weights, values.ndim)
     scale = torch.where(_visited(weights, values.ndim), variance.sqrt(), emission.scale)
-    return Normal(mean, _held_open(scale, values.std(0, correction=0)))
+    return Normal(mean, _held_open(scale, _spread(values)))
 
 
 @weighted_fit.register
@@ -341,9 +360,13 @@ def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0):
     )
     visited = _visited(weights, 3)
     covariance = torch.where(visited, covariance, emission.covariance_matrix)
-    variances, axes = torch.linalg.eigh(covariance)
-    scales = _held_open(variances.clamp(min=0).sqrt(), values.std(correction=0))
-    return MultivariateNormal(mean, axes @ torch.diag_embed(scales.square()) @ axes.mT)
+    # Each dimension in units of its own spread, so that one floor suits them all.
+    spread = _spread(values)  # (D,)
+    units = spread[:, None] * spread
+    variances, axes = torch.linalg.eigh(covariance / units)
+    scales = _held_open(variances.clamp(min=0).sqrt(), torch.ones_like(spread))
+    covariance = units * (axes @ torch.diag_embed(scales.square()) @ axes.mT)
+    return MultivariateNormal(mean, covariance)
 
 
 def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
@@ -378,15 +401,18 @@ def _normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
     return torch.where(total > 0, counts / total, old)
 
 
-def _told(fit: Fit, name: str, gain: float, tolerance: float) -> Fit:
-    """The fit, with a warning if it stopped while still moving."""
-    if not fit.converged:
+def _told(name: str, model: HMM, scores: list, gain: float, tolerance: float) -> Fit:
+    """The fit, with a warning if it stopped while still moving, or went down."""
+    history = torch.stack([score for score, _ in scores])
+    rounding = 1e-12 * history[-1].abs().item()
+    converged = -max(tolerance, rounding) < gain < tolerance
+    if not converged:
         warnings.warn(
-            f"{name}: not converged, the last of {fit.num_iters} steps moved log p(x) by"
+            f"{name}: not converged, the last of {len(scores) - 1} steps moved log p(x) by"
             f" {gain:.2g}, needs less than {tolerance:.2g}",
             stacklevel=3,
         )
-    return fit
+    return Fit(model, history, converged, len(scores) - 1)
 
 
 def _total(weights: Tensor, ndim: int) -> Tensor:
@@ -407,18 +433,40 @@ def _mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
     return torch.where(_visited(weights, values.ndim), mean, old)
 
 
+def _spread(values: Tensor) -> Tensor:
+    """The scale of all values, 1 where they are all the same; event_shape."""
+    spread = values.std(0, correction=0) if len(values) else torch.zeros(())
+    return torch.where(spread > 0, spread, 1.0)
+
+
 def _held_open(scale: Tensor, spread: Tensor) -> Tensor:
-    """Scales, none below a thousandth of the spread of all values; says when one is held."""
-    smallest = SMALLEST_SCALE * torch.where(spread > 0, spread, 1.0)
+    """Scales, none below a ten-thousandth of the spread of all; says when one is held."""
+    smallest = SMALLEST_SCALE * spread
     held = scale < smallest
     if held.any():
         which = sorted(set(held.nonzero()[:, 0].tolist()))
         warnings.warn(
-            f"emission: the scale of state {which} shrank onto a value, held at a thousandth"
+            f"emission: the scale of state {which} shrank onto a value, held at a ten-thousandth"
             " of the scale of all observations",
             stacklevel=4,
         )
     return torch.where(held, smallest.expand_as(scale), scale)
+
+
+def _cast(hmm: HMM, dtype: torch.dtype) -> HMM:
+    """The model with every parameter in another precision."""
+    if dtype == hmm.initial_probs.dtype:
+        return hmm
+    emitted = {name: x.to(dtype) for name, x in parameters(hmm.emission).items()}
+    emission = rebuilt(hmm.emission, emitted)
+    return HMM(hmm.initial_probs.to(dtype), hmm.transition_matrix.to(dtype), emission)
+
+
+def _steps(name: str, value: int) -> int:
+    """`value` as a number of steps, 0 or more. Raises ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name}: got {value!r}, needs an integer of at least 0")
+    return value
 
 
 def _adam(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
@@ -446,9 +494,16 @@ def _lbfgs(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
     def descend(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal latest
         put(point)
-        latest = climb()
-        gradient = torch.cat([leaf.grad.flatten() for leaf in leaves])
-        return -latest[1].item(), gradient.double().numpy(force=True)
+        try:
+            latest = climb()
+        except ValueError:  # parameters that no model has: step back
+            return np.inf, np.zeros_like(point)
+        gradients = [
+            torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+            for leaf in leaves
+        ]
+        gradient = torch.cat([each.flatten() for each in gradients])
+        return -latest[1].item(), gradient.numpy(force=True)
 
     def accepted(intermediate_result) -> None:
         scores.append(latest)
@@ -460,48 +515,66 @@ def _lbfgs(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
         start = torch.cat([leaf.detach().flatten() for leaf in leaves])
         options = {"maxiter": num_steps, "maxfun": 20 * num_steps, "ftol": 0}
         best = minimize(
-            descend, start.double().numpy(force=True), jac=True, method="L-BFGS-B",
+            descend, start.numpy(force=True), jac=True, method="L-BFGS-B",
             callback=accepted, options=options | {"gtol": 1e-10, "maxcor": 20},
         )  # fmt: skip
         put(best.x)
+        if best.nit == 0 and best.success:  # the start is a stationary point
+            scores.append(scores[0])
     return scores
 
 
 def _unconstrained(
-    hmm: HMM, learn: Collection[str]
+    hmm: HMM, learn: Collection[str], values: Tensor
 ) -> tuple[Callable[[], HMM], list[Tensor]]:
     """A function that builds the model from its leaves, and the leaves, which are free."""
     leaves: dict[str, Tensor] = {}
     back: dict[str, Callable] = {}
 
-    def free(name: str, value: Tensor, constraint=None) -> None:
-        if constraint is None:  # probabilities
-            leaf = torch.where(value > 0, value, 1.0).log()
-            back[name] = lambda x: x.masked_fill(value == 0, -torch.inf).softmax(-1)
-        else:
-            transform = transform_to(constraint)
-            leaf = transform.inv(value)
-            back[name] = transform
-        leaves[name] = leaf.detach().clone().requires_grad_()
+    def free(name: str, value: Tensor, forward: Callable, inverse: Callable) -> None:
+        leaf = inverse(value).detach().clone()
+        if not leaf.isfinite().all():
+            raise ValueError(
+                f"emission: {name} {value.tolist()} stands on the edge of what it may be,"
+                " needs values inside, or learn without the emission"
+            )
+        leaves[name], back[name] = leaf.requires_grad_(), forward
+
+    def free_probs(name: str, value: Tensor) -> None:
+        # Not a softmax: there 0 is infinitely far away, and near it gradients vanish.
+        def rows(x: Tensor) -> Tensor:
+            return x.square() / x.square().sum(-1, keepdim=True)
+
+        free(name, value, rows, torch.sqrt)
 
     for part in ("initial_probs", "transition_matrix"):
         if part in learn:
-            free(part, getattr(hmm, part))
-    emitted = parameters(hmm.emission)
-    if "emission" in learn:
-        constraints = innermost(hmm.emission).arg_constraints
-        for name, value in emitted.items():
-            simplex = isinstance(innermost(hmm.emission), Categorical)
-            free(
-                name,
-                value.exp() if simplex and name == "logits" else value,
-                None if simplex else constraints[name],
-            )
+            free_probs(part, getattr(hmm, part))
+    family, emitted = innermost(hmm.emission), []
+    if "emission" in learn and isinstance(family, Categorical | OneHotCategorical):
+        free_probs("probs", family.probs)
+        emitted = ["probs"]
+    elif "emission" in learn:
+        spread = _spread(values)
+        for name, value in parameters(family).items():
+            constraint = family.arg_constraints[name]
+            if constraint in (constraints.real, constraints.real_vector):
+                free(name, value, lambda x: x * spread, lambda x: x / spread)
+            else:
+                try:
+                    transform = transform_to(constraint)
+                except NotImplementedError as error:
+                    raise ValueError(
+                        f"emission: got {type(family).__name__}, whose {name} cannot be"
+                        " freed, needs learn without the emission"
+                    ) from error
+                free(name, value, transform, transform.inv)
+            emitted.append(name)
 
     def build() -> HMM:
         now = {name: back[name](leaf) for name, leaf in leaves.items()}
         emission = hmm.emission
-        if "emission" in learn:
+        if emitted:
             emission = rebuilt(emission, {name: now[name] for name in emitted})
         return HMM(
             now.get("initial_probs", hmm.initial_probs),
@@ -514,6 +587,8 @@ def _unconstrained(
 
 def _table(hmm: HMM) -> Tensor:
     """The emission parameters of each state in one row; (K, D)."""
-    return torch.cat(
-        [v.reshape(hmm.num_states, -1) for v in parameters(hmm.emission).values()], 1
-    )
+    family = innermost(hmm.emission)
+    if isinstance(family, Categorical | OneHotCategorical | Bernoulli):
+        return family.probs.reshape(hmm.num_states, -1)
+    values = parameters(hmm.emission).values()
+    return torch.cat([value.reshape(hmm.num_states, -1) for value in values], 1)

@@ -5,13 +5,14 @@ carry `infer={"enumerate": "parallel"}`, so that Pyro can sum them out; its obse
 are given, or drawn when they are None.
 """
 
+import itertools
 from collections.abc import Callable
 
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO, TraceEnum_ELBO, infer_discrete
-from pyro.infer.autoguide import init_to_uniform, init_to_value
+from pyro.infer.autoguide import AutoGuide, init_to_uniform, init_to_value
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -19,6 +20,8 @@ from tqdm.auto import tqdm
 from hmmlib.checks import as_count
 from hmmlib.hmm import HMM, log, parameters, symbol_log_probs
 from hmmlib.inference import log_likelihood
+
+_guides = itertools.count()
 
 
 def weather_story(
@@ -104,23 +107,26 @@ def learnable_story(
 ) -> None:
     """The weather story with unknown tables, told for all N sequences (N, T) at once.
 
-    `lengths` (N,) masks the days after the end of a shorter sequence. The states are
-    enumerated; the sites to learn are those of `unknown_tables`. Taught in chapter 5.
+    `lengths` (N,) masks the days after the end of a shorter sequence; NaN is a missing
+    word. The states are enumerated; the sites to learn are those of `unknown_tables`.
+    Taught in chapter 5.
     """
     tables = unknown_tables(num_states, num_symbols, concentration)
     log_initial, log_moves, log_emissions = (table.log() for table in tables)
     num_sequences, num_days = sequences.shape
     state = None
-    if lengths is None:
-        lengths = torch.full((num_sequences,), num_days)
+    lengths = torch.as_tensor(num_days if lengths is None else lengths)
     with pyro.plate("sequences", num_sequences, dim=-1):
         for t in pyro.markov(range(num_days)):
-            with pyro.poutine.mask(mask=t < lengths):
+            going_on = (t < lengths).expand(num_sequences)
+            heard = going_on & ~sequences[:, t].isnan()
+            with pyro.poutine.mask(mask=going_on):
                 logits = log_initial if t == 0 else Vindex(log_moves)[..., state, :]
                 today = dist.Categorical(logits=logits)
                 state = pyro.sample(f"z_{t}", today, infer={"enumerate": "parallel"})
+            with pyro.poutine.mask(mask=heard):
                 doing = dist.Categorical(logits=Vindex(log_emissions)[..., state, :])
-                pyro.sample(f"x_{t}", doing, obs=sequences[:, t])
+                pyro.sample(f"x_{t}", doing, obs=sequences[:, t].where(heard, 0))
 
 
 def marginal_story(
@@ -152,11 +158,13 @@ def fit_svi(
 ) -> Tensor:
     """Stochastic variational inference with Adam: the losses, (num_steps,).
 
-    What is learned stays in the guide: `guide.median()`. Starts from an empty parameter
-    store. States that the story wants enumerated are summed out exactly. Hoffman et al.
-    2013. Taught in chapter 5.
+    What is learned stays in the guide: `guide.median()`. An automatic guide gets a name of
+    its own, so that two of them do not share parameters; one that was fitted before goes
+    on from there. States that the story wants enumerated are summed out exactly. Sets
+    Pyro's seed. Hoffman et al. 2013. Taught in chapter 5.
     """
-    pyro.clear_param_store()
+    if isinstance(guide, AutoGuide) and guide.prototype_trace is None:
+        guide._pyro_name = f"{type(guide).__name__}_{next(_guides)}"
     pyro.set_rng_seed(seed)
     sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).nodes.values()
     discrete = any(site.get("infer", {}).get("enumerate") for site in sites)
@@ -174,20 +182,26 @@ def sample_nuts(
     num_samples: int = 200,
     num_warmup: int = 100,
     initial: dict[str, Tensor] | None = None,
+    target_accept: float = 0.8,
     seed: int = 0,
     progress: bool = False,
     **kwargs,
 ) -> dict[str, Tensor]:
     """Draws of the parameters from their posterior; each site (num_samples, ...).
 
-    The No-U-Turn Sampler, one chain, from `initial` values of the sites if given. For
-    stories without discrete sites, such as `marginal_story`. Hoffman & Gelman 2014.
-    Taught in chapter 5.
+    The No-U-Turn Sampler, one chain, from `initial` values of the sites if given: look at
+    `pyro.ops.stats.effective_sample_size` before trusting it. A lower `target_accept` takes
+    longer and fewer steps. For stories without discrete
+    sites, such as `marginal_story`. Sets Pyro's seed. Raises ValueError for an initial
+    value that belongs to no site. Hoffman & Gelman 2014. Taught in chapter 5.
     """
-    pyro.clear_param_store()
     pyro.set_rng_seed(seed)
+    if initial is not None:
+        sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).stochastic_nodes
+        if set(initial) - set(sites):
+            raise ValueError(f"initial: got {sorted(initial)}, needs some of {sites}")
     strategy = init_to_uniform if initial is None else init_to_value(values=initial)
-    kernel = NUTS(story, init_strategy=strategy)
+    kernel = NUTS(story, init_strategy=strategy, target_accept_prob=target_accept)
     chain = MCMC(
         kernel, num_samples, warmup_steps=num_warmup, disable_progbar=not progress
     )

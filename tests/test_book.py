@@ -39,6 +39,7 @@ def plain(source: str) -> str:
         r"#\d+",
         r"\*\*\d\.\d \w+",
         r"Solution \d\.\d",
+        r"exercise \d\.\d",
         r"[Dd]ays? \d[\d, ]*(?:(?:and|to) \d+)?",
         r"\^\{[^}]*\}",
     ):

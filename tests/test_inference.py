@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from random_models import joint_paths, one_sequence, potentials, random_potentials
 from torch.testing import assert_close
 
+from hmmlib import inference
 from hmmlib.enumeration import path_log_joints
 from hmmlib.hmm import HMM
 from hmmlib.inference import (
@@ -20,7 +21,7 @@ from hmmlib.inference import (
     smooth_states,
     viterbi,
 )
-from hmmlib.recursion import Potentials
+from hmmlib.recursion import Potentials, forward
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
@@ -386,3 +387,39 @@ def test_pairs_need_one_chain_and_samples_at_least_one():
         pairwise_probs(random_potentials(0, (2, 2), 3))
     with pytest.raises(ValueError, match="num_samples"):
         sample_states(random_potentials(0, (2,), 3), 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_gradient_is_that_of_the_recursion(seed):
+    """Fisher's identity against autograd through `forward`: batches, ragged, forbidden."""
+    g = torch.Generator().manual_seed(seed)
+    k, t, n = 3, 5, 4
+
+    def scores(*shape):
+        values = torch.randn(*shape, generator=g, dtype=torch.float64)
+        holes = torch.rand(*shape, generator=g) < (0.15 if seed % 2 else 0.0)
+        return values.masked_fill(holes, -torch.inf)
+
+    moves = scores(t - 1, k, k) if seed % 3 == 0 else scores(k, k)
+    batched = seed % 4 > 0
+    likelihoods = scores(n, t, k) if batched else scores(t, k)
+    lengths = torch.tensor([5, 1, 3, 2]) if seed % 4 == 3 else None
+    if seed % 4 == 2:
+        likelihoods[1, 2] = -torch.inf  # impossible
+    given = [scores(k).masked_fill_(torch.arange(k) == 0, 0.0), moves, likelihoods]
+    found = []
+    for ours in (True, False):
+        leaves = [x.clone().requires_grad_() for x in given]
+        p = Potentials(leaves[0], (leaves[1],), leaves[2], lengths)
+        if ours:
+            evidence = log_likelihood(p)
+        else:
+            alpha = forward(p, inference._logsumexp)
+            evidence = inference._logsumexp(alpha.select(-2, -1), -1)
+        weights = torch.arange(evidence.numel()).reshape(evidence.shape) + 1.5
+        possible = torch.where(evidence.isneginf(), 0.0, evidence)
+        (weights * possible).sum().backward()
+        found.append([leaf.grad.nan_to_num(0.0) for leaf in leaves])
+        assert all(leaf.grad.isfinite().all() for leaf in leaves if ours)
+    for mine, theirs in zip(*found, strict=True):
+        assert_close(mine, theirs)

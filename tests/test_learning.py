@@ -7,11 +7,13 @@ import torch
 from random_models import rows
 from torch.distributions import (
     Bernoulli,
+    Binomial,
     Categorical,
     Exponential,
     Independent,
     MultivariateNormal,
     Normal,
+    OneHotCategorical,
     Poisson,
 )
 from torch.testing import assert_close
@@ -320,3 +322,103 @@ def test_random_starts_have_symbols_of_their_own():
     walks = torch.stack([start.emission.probs[:, 0] for start in starts]).flatten()
     assert walks.min() < 0.1 and walks.max() > 0.6
     assert abs(walks.mean() - 1 / 3) < 0.05  # Dirichlet(1, 1, 1)
+
+
+def test_quasi_newton_does_not_stop_on_the_rim():
+    """From these starts a softmax climber sticks where some probability is nearly 0."""
+    x = weather.hmm.sample(100, seed=1, num_sequences=60).observations
+    starts = random_starts(weather.hmm, 6, seed=0)[4:]
+    truth = log_likelihood(weather.hmm.potentials(x)).sum()
+    for fit in fit_restarts(starts, x, fit=fit_gradient, method="lbfgs"):
+        assert fit.converged and abs(fit.log_likelihoods[-1] - truth - 4.0804) < 0.002
+
+
+@pytest.mark.parametrize("method", ["adam", "lbfgs"])
+def test_gradient_ascent_takes_odd_cases(method):
+    options = {"method": method, "tolerance": torch.inf, "num_steps": 5}
+    logits = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Categorical(logits=torch.randn(2, 3)))
+    with pytest.warns(UserWarning, match="the last of 0 steps"):
+        same = fit_gradient(logits, [0, 1, 2], num_steps=0, method=method)
+    assert_close(same.model.emission.probs, logits.emission.probs)
+    assert len(fit_gradient(weather.hmm, [1], **options).log_likelihoods) > 1
+    blind = fit_gradient(weather.hmm, [torch.nan] * 4, **options)
+    assert blind.log_likelihoods.abs().max() < 1e-9
+    one_hot = OneHotCategorical(torch.tensor([[0.0, 0.4, 0.6], [0.5, 0.3, 0.2]]))
+    hmm = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], one_hot)
+    fit = fit_gradient(hmm, torch.eye(3)[[0, 1, 2, 1]], **options)
+    assert fit.model.emission.probs[0, 0] == 0
+    with pytest.raises(ValueError, match=r"rate .* stands on the edge"):
+        hmm = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Poisson(torch.tensor([0.0, 5.0])))
+        fit_gradient(hmm, [3.0, 4.0], **options)
+    with pytest.raises(ValueError, match="got Binomial, whose total_count cannot be"):
+        hmm = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Binomial(4, torch.tensor([0.2, 0.5])))
+        fit_gradient(hmm, [3.0, 4.0], **options)
+    with pytest.raises(ValueError, match="num_steps: got -1"):
+        fit_gradient(weather.hmm, [1, 2], num_steps=-1, method=method)
+
+
+def test_a_start_that_is_a_top_has_converged():
+    fit = fit_gradient(
+        HMM([1.0, 0.0], weather.hmm.transition_matrix, weather.hmm.emission),
+        fortnights(),
+        learn=["initial_probs"],
+        method="lbfgs",
+    )
+    assert fit.converged and fit.num_iters == 1
+
+
+def test_single_precision_is_fitted_in_double():
+    x = weather.hmm.sample(100, seed=1, num_sequences=60).observations
+    start = random_starts(weather.hmm, 1, seed=0)[0]
+    probs = start.emission.probs.float()
+    single = HMM(
+        start.initial_probs.float(), start.transition_matrix.float(), Categorical(probs)
+    )
+    fit = fit_gradient(single, x, method="lbfgs")
+    assert fit.model.initial_probs.dtype == fit.model.emission.probs.dtype
+    assert fit.model.initial_probs.dtype == torch.float32
+    best = fit_gradient(start, x, method="lbfgs").log_likelihoods[-1]
+    assert abs(fit.log_likelihoods[-1] - best) < 0.01
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_units_do_not_matter(unit):
+    """Means in thousands: the gradient climbs as well, and no scale is held open."""
+    loc, scale = torch.tensor([0.0, 5.0]).double(), torch.ones(2).double()
+    hmm = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], Normal(loc, scale))
+    x = hmm.sample(200, seed=0).observations
+    start = Normal(unit * torch.tensor([1.0, 2.0]).double(), 3 * unit * scale)
+    start = HMM(hmm.initial_probs, hmm.transition_matrix, start)
+    fit = fit_gradient(start, unit * x, method="lbfgs")
+    found = (fit.model.emission.loc / unit).sort().values
+    assert (found - loc).abs().max() < 0.3
+    cloud = torch.stack([x, 10.0 * x], 1) + torch.randn(200, 2).double()
+    far = cloud + torch.tensor([0.0, 101325.0])
+    scores = []
+    for points in (cloud, far):
+        like = MultivariateNormal(torch.zeros(2, 2).double(), torch.eye(2).double())
+        guess = guess_emission(like, points)
+        start = HMM(hmm.initial_probs, hmm.transition_matrix, guess)
+        scores.append(fit_em(start, points, num_iters=500).log_likelihoods[-1])
+    assert_close(*scores, rtol=0, atol=1e-3)
+
+
+def test_random_starts_tell_states_apart():
+    even = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Bernoulli(torch.tensor([0.5, 0.5])))
+    for start in random_starts(even, 5, seed=0):
+        assert abs(start.emission.probs[0] - start.emission.probs[1]) > 1e-3
+    alike = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Poisson(torch.tensor([3.0, 3.0])))
+    with pytest.raises(ValueError, match="its states emit all alike"):
+        random_starts(alike, 1, seed=0)
+    mixed = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Normal(torch.tensor([0.0, 1.0]), 1.0))
+    assert random_starts(mixed, 1, seed=0)[0].emission.loc.dtype == torch.float32
+
+
+def test_restarts_are_ranked_by_what_was_maximised():
+    x = weather.hmm.sample(30, seed=0).observations
+    starts = random_starts(weather.hmm, 4, seed=0)
+    fits = fit_restarts(starts, x, num_iters=5, tolerance=torch.inf, pseudo_count=5.0)
+    objective = [
+        fit.log_likelihoods[-1] + log_prior(fit.model, PARTS, 5.0) for fit in fits
+    ]
+    assert objective == sorted(objective, reverse=True)

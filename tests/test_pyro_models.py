@@ -253,3 +253,44 @@ def test_the_signal_story_is_the_gaussian_chain():
     assert (path == viterbi(hmm.potentials(readings)).states).all()
     states, drawn = story(*given, num_days=5)
     assert len(states) == len(drawn) == 5
+
+
+def test_missing_words_and_padding_are_not_read():
+    """What stands behind the end, or is NaN, counts the same in both stories: not at all."""
+    padded = SEQUENCES.double()
+    padded[torch.arange(9) >= LENGTHS[:, None]] = -1
+    padded[0, 4] = math.nan
+    losses = []
+    for story in (pyro_models.learnable_story, pyro_models.marginal_story):
+        guide = AutoDelta(
+            pyro.poutine.block(story, expose=list(TABLES)),
+            init_loc_fn=init_to_value(values=TABLES),
+        )
+        losses += pyro_models.fit_svi(
+            story, guide, padded, LENGTHS.tolist(), num_steps=1
+        ).tolist()
+    expected = -log_likelihood(weather.hmm.potentials(padded, LENGTHS)).sum()
+    assert_close(losses, [expected.item() - 2 * math.log(2)] * 2)
+
+
+def test_guides_do_not_share_what_they_learned():
+    story, guides = pyro_models.marginal_story, []
+    for seed in (0, 1):
+        x = weather.hmm.sample(20, seed=seed).observations[None]
+        guides.append(AutoDelta(story, init_loc_fn=init_to_value(values=TABLES)))
+        pyro_models.fit_svi(story, guides[-1], x, num_steps=30)
+        learned = guides[-1].median()["emission_matrix"].clone()
+        if seed == 0:
+            first = learned
+    assert not torch.allclose(first, learned)
+    assert_close(guides[0].median()["emission_matrix"], first)
+    assert_close(guides[1].median()["emission_matrix"], learned)
+
+
+def test_initial_values_belong_to_sites():
+    with pytest.raises(ValueError, match=r"initial: got \['transition_matrx'\], needs"):
+        pyro_models.sample_nuts(
+            pyro_models.marginal_story,
+            SEQUENCES,
+            initial={"transition_matrx": STORY[1]},
+        )
