@@ -73,10 +73,11 @@ def show_changes(before, after) -> HTML:
         f'<th style="text-align: left"><code>{each.__name__}</code></th>'
         for each in (before, after)
     )
-    return HTML(
-        '<div style="overflow-x: auto"><table class="side-by-side" style="border-collapse:'
-        f' collapse"><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    table = (
+        '<table style="width: 100%; min-width: 40em; table-layout: fixed; border-collapse:'
+        f' collapse"><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     )
+    return HTML(f'<div class="side-by-side" style="overflow-x: auto">{table}</div>')
 
 
 def _code(function) -> list[str]:
@@ -95,8 +96,10 @@ def _cell(line: str | None, mark: str) -> str:
     code = html.escape(line or "")
     mark = mark if line is not None else ""
     return (
-        f'<td style="{tint}text-align: left; padding: 0 0.6em; font-family: monospace;'
-        f' font-size: 0.8em; white-space: pre">{mark or " "} {code}</td>'
+        f'<td style="{tint}text-align: left; vertical-align: top; padding: 0 0.4em 0 6.4ch;'
+        " text-indent: -6ch;"
+        " font-family: monospace; font-size: 0.7rem; line-height: 1.5; white-space: pre-wrap;"
+        f' overflow-wrap: anywhere">{mark or " "} {code}</td>'
     )
 
 
