@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "hmmlib"
 LAYERS = [  # a module may import from rows above its own
     {"checks", "recursion", "draw", "plot", "show", "datasets.series"},
     {"enumeration", "inference", "hmm"},
-    {"datasets.weather", "learning", "pyro_models"},
+    {"datasets.weather", "factorial", "learning", "pyro_models"},
     {"datasets"},
 ]
 

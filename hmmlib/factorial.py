@@ -1,0 +1,434 @@
+"""Several hidden chains, one observation: exact inference, and two approximations.
+
+Letters and axes as in `hmmlib.recursion`: a message has one axis for each chain, and a
+step costs M · K^(M+1), not K^(2M). Long series are taken in blocks of about the square
+root of T steps: messages are kept at the start of each block and computed again inside,
+so that memory grows with sqrt(T) · prod(K).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Normal
+from tqdm.auto import tqdm
+
+from hmmlib.checks import as_count
+from hmmlib.hmm import HMM, Sample, as_probs, log, log_prob, parameters, rebuilt
+from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
+from hmmlib.recursion import (
+    Potentials,
+    backward,
+    forward,
+    leading_to,
+    move,
+    trace_back,
+)
+
+MOST_BYTES = 4e9  # of messages held at once
+
+
+def additive_gaussian(means, scale) -> Normal:
+    """The sum of the levels of all chains, with Gaussian noise; batch_shape (K_1, ..., K_M).
+
+    means  M tensors (K_m,): what chain m adds in each of its states
+    scale  standard deviation: one for all, or one for each joint state (K_1, ..., K_M)
+
+    The result is a `Normal` that remembers its parts, as `chain_means`. Raises ValueError
+    for means that are no vectors, and a scale that is not positive.
+    """
+    means = tuple(torch.as_tensor(mean) for mean in means)
+    if not means or any(mean.ndim != 1 or not len(mean) for mean in means):
+        found = [tuple(mean.shape) for mean in means]
+        raise ValueError(f"means: got shapes {found}, needs M of (K_m,), at least one")
+    dtype = torch.get_default_dtype()
+    dtypes = [mean.dtype for mean in means if mean.is_floating_point()]
+    means = tuple(mean.to(dtypes[0] if dtypes else dtype) for mean in means)
+    scale = torch.as_tensor(scale, dtype=means[0].dtype)
+    sizes = tuple(len(mean) for mean in means)
+    if tuple(scale.shape) not in ((), sizes) or not (scale > 0).all():
+        raise ValueError(
+            f"scale: got {tuple(scale.shape)}, needs one positive number, or {sizes}"
+        )
+    total = torch.zeros((), dtype=means[0].dtype)
+    for m, mean in enumerate(means):
+        total = total + mean.reshape(-1, *[1] * (len(means) - 1 - m))
+    normal = Normal(total, scale)
+    normal.chain_means = means
+    return normal
+
+
+@dataclass(frozen=True, eq=False)
+class FactorialHMM:
+    """M independent hidden chains and one observation that depends on all of them.
+
+    initial_probs        M of (K_m,)       how each chain starts; sums to one
+    transition_matrices  M of (K_m, K_m)   row: the state left; rows sum to one
+    emission             a `torch.distributions` object with batch_shape (K_1, ..., K_M)
+
+    Given the observations the chains are *not* independent: what one explains the others
+    need not. Raises ValueError, naming the argument. Ghahramani & Jordan 1997.
+    """
+
+    initial_probs: tuple[Tensor, ...]
+    transition_matrices: tuple[Tensor, ...]
+    emission: Distribution
+
+    def __post_init__(self):
+        initial_probs = tuple(
+            as_probs(f"initial_probs[{m}]", probs, "(K,)")
+            for m, probs in enumerate(self.initial_probs)
+        )
+        sizes = tuple(len(probs) for probs in initial_probs)
+        matrices = tuple(
+            as_probs(f"transition_matrices[{m}]", matrix, "(K, K)")
+            for m, matrix in enumerate(self.transition_matrices)
+        )
+        found = [tuple(matrix.shape) for matrix in matrices]
+        if not sizes or found != [(size, size) for size in sizes]:
+            raise ValueError(
+                f"transition_matrices: got shapes {found}, needs (K_m, K_m) with"
+                f" K = {sizes} to go with initial_probs"
+            )
+        if tuple(self.emission.batch_shape) != sizes:
+            found = tuple(self.emission.batch_shape)
+            raise ValueError(f"emission: got batch_shape {found}, needs {sizes}")
+        object.__setattr__(self, "initial_probs", initial_probs)
+        object.__setattr__(self, "transition_matrices", matrices)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(K_1, ..., K_M)."""
+        return tuple(len(probs) for probs in self.initial_probs)
+
+    def potentials(self, observations) -> Potentials:
+        """Model and observations (T, *event) or (N, T, *event) as `Potentials`; NaN: missing.
+
+        All (T, K_1, ..., K_M) log-likelihoods at once: for short series. Raises
+        ValueError for a wrong shape, impossible values, and more memory than is sane.
+        """
+        observations = self._observations(observations)
+        steps = observations.ndim - len(self.emission.event_shape)
+        self._affordable(math.prod(observations.shape[:steps]), "all log-likelihoods")
+        values = observations.flatten(0, steps - 1)
+        scores = self._log_likelihoods(values)
+        shape = (*observations.shape[:steps], *self.sizes)
+        return Potentials(*self._moves(), scores.reshape(shape))
+
+    def sample(self, num_steps: int, seed: int | None = None) -> Sample:
+        """States (T, M) and observations (T, *event), drawn step by step.
+
+        The same seed gives the same sample. Raises ValueError for fewer than one step.
+        """
+        num_steps = as_count("num_steps", num_steps)
+        states, observations = [], []
+        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
+            if seed is not None:
+                torch.manual_seed(int(seed))
+            rows = self.initial_probs
+            for _ in range(num_steps):
+                state = torch.stack([torch.multinomial(row, 1)[0] for row in rows])
+                at = tuple(state)
+                states.append(state)
+                if isinstance(self.emission, Categorical):
+                    observations.append(
+                        torch.multinomial(self.emission.probs[at], 1)[0]
+                    )
+                else:
+                    here = {k: v[at] for k, v in parameters(self.emission).items()}
+                    observations.append(rebuilt(self.emission, here).sample())
+                rows = [
+                    a[z] for a, z in zip(self.transition_matrices, state, strict=True)
+                ]
+        return Sample(torch.stack(states), torch.stack(observations))
+
+    def log_likelihood(self, observations, progress: bool = False) -> Tensor:
+        """log p(x_{1:T}), shape (); -inf if impossible. Memory of one block."""
+        return self._starts(observations, torch.logsumexp, progress)[1]
+
+    def viterbi(self, observations, progress: bool = False) -> BestPath:
+        """The most probable joint path: its log joint (), its states (T, M).
+
+        States are -1 where no path is possible. Raises ValueError as `potentials` does.
+        """
+        starts, log_joint = self._starts(observations, torch.amax, progress)
+        paths = self._traced(starts, observations, torch.amax, torch.argmax, progress)
+        if log_joint.isneginf():
+            paths = torch.full_like(paths, -1)
+        return BestPath(log_joint, paths)
+
+    def sample_states(
+        self,
+        observations,
+        num_samples: int,
+        seed: int | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Joint paths from the posterior; (num_samples, T, M).
+
+        Raises ValueError for impossible observations. Scott 2002.
+        """
+        num_samples = as_count("num_samples", num_samples)
+        generator = None
+        if seed is not None:
+            generator = torch.Generator().manual_seed(int(seed))
+
+        def draw(scores: Tensor, dim: int) -> Tensor:
+            """The largest of scores plus Gumbel noise."""
+            noise = torch.empty_like(scores).exponential_(generator=generator).log()
+            return (scores - noise).argmax(dim)
+
+        starts, evidence = self._starts(observations, torch.logsumexp, progress)
+        self._possible(evidence)
+        return self._traced(
+            starts, observations, torch.logsumexp, draw, progress, num_samples
+        )
+
+    def smooth(self, observations, progress: bool = False) -> Smoothed:
+        """log p(x) and, for each chain, p(z_t^m | x_{1:T}): M tensors (T, K_m).
+
+        The joint posterior of all chains is `inference.smooth_states(self.potentials(x))`,
+        where it fits. Raises ValueError for impossible observations.
+        """
+        starts, evidence = self._starts(observations, torch.logsumexp, progress)
+        self._possible(evidence)
+        _, matrices = self._moves()
+        turned = [matrix.mT for matrix in matrices]
+        after, marginals = torch.zeros(self.sizes, dtype=evidence.dtype), []
+        blocks = list(self._blocks(self._observations(observations)))
+        for start, block in self._backwards(starts, blocks, progress):
+            scores = self._log_likelihoods(block)
+            alpha = forward(Potentials(start, matrices, scores))
+            # What is known from later blocks enters as one more likelihood of the last step.
+            known = torch.cat([scores[:-1], scores[-1:] + after])
+            beta = backward(Potentials(start, matrices, known))
+            beta[-1] = after
+            joint = alpha + beta
+            probs = joint.flatten(1).softmax(-1).reshape(joint.shape)
+            marginals.append([self._marginal(probs, m) for m in range(len(self.sizes))])
+            after = move(scores[0] + beta[0], turned, torch.logsumexp)
+        chains = zip(*reversed(marginals), strict=True)
+        return Smoothed(evidence, tuple(torch.cat(chain) for chain in chains))
+
+    def flattened(self) -> HMM:
+        """The same model as one chain of prod(K) states: Kronecker products, for comparison.
+
+        Raises ValueError when its transition matrix is beyond any sane memory.
+        """
+        num_states = math.prod(self.sizes)
+        self._affordable(num_states, "the transition matrix of one flat chain")
+        initial, moves = self.initial_probs[0], self.transition_matrices[0]
+        for probs, matrix in zip(
+            self.initial_probs[1:], self.transition_matrices[1:], strict=True
+        ):
+            initial, moves = torch.kron(initial, probs), torch.kron(moves, matrix)
+        dims = len(self.sizes)
+        emitted = parameters(self.emission).items()
+        flat = {name: value.flatten(0, dims - 1) for name, value in emitted}
+        return HMM(initial, moves, rebuilt(self.emission, flat))
+
+    def _moves(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """log p(z_1), one axis a chain, and the log transitions."""
+        log_initial = torch.zeros(())
+        for probs in self.initial_probs:
+            log_initial = log_initial[..., None] + log(probs)
+        return log_initial, tuple(log(a) for a in self.transition_matrices)
+
+    def _observations(self, observations) -> Tensor:
+        observations = torch.as_tensor(observations)
+        observations = observations.to(self.initial_probs[0].dtype)
+        event = tuple(self.emission.event_shape)
+        steps = observations.shape[: observations.ndim - len(event)]
+        if (
+            len(steps) not in (1, 2)
+            or 0 in steps
+            or tuple(observations.shape[len(steps) :]) != event
+        ):
+            found, tail = tuple(observations.shape), "".join(f", {n}" for n in event)
+            raise ValueError(
+                f"observations: got shape {found}, needs (T{tail}) or (N, T{tail}), T >= 1"
+            )
+        return observations
+
+    def _log_likelihoods(self, values: Tensor) -> Tensor:
+        """log p(x_t | z_t) of (T, *event) values; (T, *S), 0 where NaN."""
+        seen = ~values.isnan().reshape(len(values), -1).any(-1)
+        scores = values.new_zeros(len(values), *self.sizes)
+        if seen.any():
+            there = values[seen]
+            possible = there.isfinite().reshape(len(there), -1).all(-1)
+            if not possible.all():
+                raise ValueError(
+                    f"observations: {there[~possible][0].tolist()}, needs finite values,"
+                    " or NaN where one is missing"
+                )
+            shape = (len(there), *[1] * len(self.sizes), *there.shape[1:])
+            scores[seen] = log_prob(self.emission, there.reshape(shape))
+        return scores
+
+    def _affordable(self, count: int, what: str) -> None:
+        """Raise ValueError if `count` times prod(K) numbers are too many."""
+        num_states = math.prod(self.sizes)
+        if 8 * count * num_states > MOST_BYTES:
+            raise ValueError(
+                f"initial_probs: {num_states:,} joint states; {what} would take"
+                f" {8e-9 * count * num_states:,.0f} GB. Use fewer states or chains, the"
+                " methods of FactorialHMM for long series, or mean_field and"
+                " coordinate_ascent"
+            )
+
+    def _blocks(self, observations: Tensor) -> Iterator[Tensor]:
+        """Stretches of about sqrt(T) steps of one series."""
+        if observations.ndim != 1 + len(self.emission.event_shape):
+            raise ValueError("observations: got a batch, needs one series (T, ...)")
+        size = math.isqrt(len(observations) - 1) + 1
+        self._affordable(3 * size, "the messages of a block")
+        return iter(observations.split(size))
+
+    def _starts(self, observations, reduce: Callable, progress: bool):
+        """The message before each block, (*S), and the reduced last one, ()."""
+        message, matrices = self._moves()
+        starts = []
+        blocks = list(self._blocks(self._observations(observations)))
+        for block in tqdm(blocks, disable=not progress, desc="forwards"):
+            starts.append(message)
+            alpha = message
+            scores = self._log_likelihoods(block)
+            for t, score in enumerate(scores):
+                alpha = (move(alpha, matrices, reduce) if t else alpha) + score
+            message = move(alpha, matrices, reduce)
+        return starts, reduce(alpha.flatten(), -1)
+
+    def _backwards(self, starts: list, blocks: list, progress: bool):
+        pairs = list(zip(starts, blocks, strict=True))[::-1]
+        return tqdm(pairs, disable=not progress, desc="backwards")
+
+    def _traced(
+        self, starts, observations, reduce, choose, progress, num_samples=None
+    ) -> Tensor:
+        """A path, or several, chosen block by block from the end; ([num_samples,] T, M)."""
+        _, matrices = self._moves()
+        blocks = list(self._blocks(self._observations(observations)))
+        pieces, following = [], None
+        for start, block in self._backwards(starts, blocks, progress):
+            potentials = Potentials(start, matrices, self._log_likelihoods(block))
+            messages = forward(potentials, reduce)
+            if num_samples is not None:
+                messages = messages.expand(num_samples, *messages.shape)
+            time = -1 - len(self.sizes)
+            if following is not None:
+                last = messages.select(time, -1) + leading_to(following, matrices)
+                earlier = messages.narrow(time, 0, len(block) - 1)
+                messages = torch.cat([earlier, last.unsqueeze(time)], time)
+            path = trace_back(potentials, messages, choose)
+            path = path if len(self.sizes) > 1 else path[..., None]
+            pieces.append(path)
+            following = path[..., 0, :]
+        return torch.cat(pieces[::-1], dim=-2)
+
+    def _marginal(self, probs: Tensor, chain: int) -> Tensor:
+        others = [1 + m for m in range(len(self.sizes)) if m != chain]
+        return probs.sum(others) if others else probs
+
+    def _possible(self, evidence: Tensor) -> None:
+        if evidence.isneginf():
+            raise ValueError(
+                "observations: they have probability 0 under this model, no posterior exists"
+            )
+
+
+def mean_field(
+    model: FactorialHMM, observations, num_sweeps: int = 50, tolerance: float = 1e-6
+) -> tuple[Tensor, ...]:
+    """Structured mean field: p(z_t^m | x) as if chains were independent; M of (T, K_m).
+
+    Each chain is smoothed in turn against what the others leave over on average, until no
+    probability moves by more than `tolerance`. A sweep costs sum_m K_m^2 a step: linear in
+    the number of chains, and an approximation that may end in a local optimum. For
+    `additive_gaussian` with one scale. Raises ValueError for another emission.
+    Ghahramani & Jordan 1997, sec. 3.5.
+    """
+    x, means, scale, chains = _additive(model, observations)
+    probs = [
+        initial.expand(len(x), -1).clone().fill_(1 / len(initial))
+        for initial in model.initial_probs
+    ]
+    for _ in range(as_count("num_sweeps", num_sweeps)):
+        moved = 0.0
+        for m, chain in enumerate(chains):
+            others = [p @ mu for p, mu in zip(probs, means, strict=True)]
+            rest = x - sum(others) + others[m]
+            scores = _residual_scores(rest, means[m], scale)
+            new = smooth_states(chain._replace(log_likelihoods=scores)).smoothed_probs
+            moved = max(moved, float((new - probs[m]).abs().max()))
+            probs[m] = new
+        if moved < tolerance:
+            break
+    return tuple(probs)
+
+
+def coordinate_ascent(
+    model: FactorialHMM, observations, num_sweeps: int = 50, start: Tensor | None = None
+) -> BestPath:
+    """Iterated conditional modes, a chain at a time: a local optimum of the joint path.
+
+    Each chain takes its own best path given those of the others, until none changes; the
+    log joint never falls. `start` is (T, M) states, by default state 0 throughout. For
+    `additive_gaussian` with one scale. Raises ValueError for another emission. Besag 1986.
+    """
+    x, means, scale, chains = _additive(model, observations)
+    states = torch.zeros(len(x), len(means), dtype=torch.long)
+    states = states if start is None else torch.as_tensor(start).clone()
+    for _ in range(as_count("num_sweeps", num_sweeps)):
+        before = states.clone()
+        for m, chain in enumerate(chains):
+            levels = [mu[z] for mu, z in zip(means, states.T, strict=True)]
+            rest = x - sum(levels) + levels[m]
+            scores = _residual_scores(rest, means[m], scale)
+            states[:, m] = viterbi(chain._replace(log_likelihoods=scores)).states
+        if (states == before).all():
+            break
+    return BestPath(path_log_joint(model, observations, states), states)
+
+
+def path_log_joint(model: FactorialHMM, observations, states: Tensor) -> Tensor:
+    """log p(x_{1:T}, z_{1:T}) of one joint path (T, M); shape ()."""
+    x = model._observations(observations)
+    total = x.new_zeros(())
+    for m, chain in enumerate(states.T):
+        total = total + log(model.initial_probs[m])[chain[0]]
+        total = total + log(model.transition_matrices[m])[chain[:-1], chain[1:]].sum()
+    size = max(1, int(1e7 / math.prod(model.sizes)))
+    for block, path in zip(x.split(size), states.split(size), strict=True):
+        scores = model._log_likelihoods(block)
+        total = total + scores[(torch.arange(len(block)), *path.T)].sum()
+    return total
+
+
+def _additive(model: FactorialHMM, observations):
+    """The series, levels and noise of an additive Gaussian, and its chains one by one."""
+    emission = model.emission
+    means = getattr(emission, "chain_means", None)
+    if means is None or len(emission.scale.unique()) > 1:
+        raise ValueError(
+            f"model: got emission {type(emission).__name__}, needs additive_gaussian with"
+            " one scale"
+        )
+    x = model._observations(observations)
+    if x.ndim != 1:
+        raise ValueError(f"observations: got shape {tuple(x.shape)}, needs (T,)")
+    chains = [
+        Potentials(log(initial), (log(moves),), x.new_zeros(len(x), len(initial)))
+        for initial, moves in zip(
+            model.initial_probs, model.transition_matrices, strict=True
+        )
+    ]
+    return x, means, emission.scale.flatten()[0], chains
+
+
+def _residual_scores(rest: Tensor, means: Tensor, scale: Tensor) -> Tensor:
+    """log p of what is left over, for each state of one chain; (T, K), 0 where missing."""
+    scores = Normal(means, scale, validate_args=False).log_prob(rest[:, None])
+    return scores.nan_to_num(0.0)
