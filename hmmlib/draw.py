@@ -44,6 +44,40 @@ def unrolled(
     return ax
 
 
+def factorial(
+    chains: Sequence[Sequence[str]], observed: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """Several hidden chains above one row of observations, which all of them feed.
+
+    `chains` is M lists of T labels, `observed` T labels. Raises ValueError unless they are
+    equally long, and at least one.
+    """
+    if not chains or not observed or {len(c) for c in chains} != {len(observed)}:
+        found = [len(chain) for chain in chains]
+        raise ValueError(
+            f"chains: got {found} labels, needs {len(observed)}, one for each observation"
+        )
+    graph, low = nx.DiGraph(), len(chains)
+    for t in range(len(observed)):
+        middle = t + 0.2 * (low - 1)
+        for m, chain in enumerate(chains):
+            place = (t + 0.4 * m, -0.75 * m)  # shifted, so that no arrow crosses a node
+            graph.add_node((m, t), label=chain[t], pos=place, color=HIDDEN)
+            if t:
+                graph.add_edge((m, t - 1), (m, t))
+        graph.add_node(
+            ("x", t),
+            label=observed[t],
+            pos=(middle, -0.75 * low - 0.15),
+            color=OBSERVED,
+        )
+        for m in range(low):
+            graph.add_edge((m, t), ("x", t))
+    ax = _canvas(ax, 1.5 * len(observed), 1.1 * (low + 1))
+    _render(graph, ax, node_size=1100)
+    return ax
+
+
 def state_diagram(
     transition_matrix,
     labels: Sequence[str],

@@ -37,7 +37,7 @@ def additive_gaussian(means, scale) -> Normal:
     scale  standard deviation: one for all, or one for each joint state (K_1, ..., K_M)
 
     The result is a `Normal` that remembers its parts, as `chain_means`. Raises ValueError
-    for means that are no vectors, and a scale that is not positive.
+    for means that are no vectors, a scale that is not positive, and too many joint states.
     """
     means = tuple(torch.as_tensor(mean) for mean in means)
     if not means or any(mean.ndim != 1 or not len(mean) for mean in means):
@@ -51,6 +51,11 @@ def additive_gaussian(means, scale) -> Normal:
     if tuple(scale.shape) not in ((), sizes) or not (scale > 0).all():
         raise ValueError(
             f"scale: got {tuple(scale.shape)}, needs one positive number, or {sizes}"
+        )
+    if 8 * math.prod(sizes) > MOST_BYTES:
+        raise ValueError(
+            f"means: {math.prod(sizes):,} joint states, whose levels alone would take"
+            f" {8e-9 * math.prod(sizes):,.0f} GB; use fewer states or chains"
         )
     total = torch.zeros((), dtype=means[0].dtype)
     for m, mean in enumerate(means):
@@ -69,7 +74,8 @@ class FactorialHMM:
     emission             a `torch.distributions` object with batch_shape (K_1, ..., K_M)
 
     Given the observations the chains are *not* independent: what one explains the others
-    need not. Raises ValueError, naming the argument. Ghahramani & Jordan 1997.
+    need not. Raises ValueError, naming the argument. Ghahramani & Jordan 1997. Taught in
+    chapter 7.
     """
 
     initial_probs: tuple[Tensor, ...]
@@ -340,21 +346,28 @@ class FactorialHMM:
 
 
 def mean_field(
-    model: FactorialHMM, observations, num_sweeps: int = 50, tolerance: float = 1e-6
+    model: FactorialHMM,
+    observations,
+    num_sweeps: int = 50,
+    tolerance: float = 1e-6,
+    start: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Structured mean field: p(z_t^m | x) as if chains were independent; M of (T, K_m).
 
     Each chain is smoothed in turn against what the others leave over on average, until no
     probability moves by more than `tolerance`. A sweep costs sum_m K_m^2 a step: linear in
-    the number of chains, and an approximation that may end in a local optimum. For
-    `additive_gaussian` with one scale. Raises ValueError for another emission.
-    Ghahramani & Jordan 1997, sec. 3.5.
+    the number of chains, and an approximation that may end in a local optimum. `start` is
+    (T, M) states to begin from, by default even odds. For `additive_gaussian` with one
+    scale. Raises ValueError for another emission. Ghahramani & Jordan 1997, sec. 3.5.
+    Taught in chapter 7.
     """
     x, means, scale, chains = _additive(model, observations)
-    probs = [
-        initial.expand(len(x), -1).clone().fill_(1 / len(initial))
-        for initial in model.initial_probs
-    ]
+    sizes = model.sizes
+    if start is None:
+        probs = [x.new_full((len(x), size), 1 / size) for size in sizes]
+    else:
+        columns = zip(torch.as_tensor(start).T, sizes, strict=True)
+        probs = [torch.nn.functional.one_hot(z, k).to(x.dtype) for z, k in columns]
     for _ in range(as_count("num_sweeps", num_sweeps)):
         moved = 0.0
         for m, chain in enumerate(chains):
@@ -376,7 +389,8 @@ def coordinate_ascent(
 
     Each chain takes its own best path given those of the others, until none changes; the
     log joint never falls. `start` is (T, M) states, by default state 0 throughout. For
-    `additive_gaussian` with one scale. Raises ValueError for another emission. Besag 1986.
+    `additive_gaussian` with one scale. Raises ValueError for another emission. Besag 1986. Taught
+    in chapter 7.
     """
     x, means, scale, chains = _additive(model, observations)
     states = torch.zeros(len(x), len(means), dtype=torch.long)
@@ -400,10 +414,11 @@ def path_log_joint(model: FactorialHMM, observations, states: Tensor) -> Tensor:
     for m, chain in enumerate(states.T):
         total = total + log(model.initial_probs[m])[chain[0]]
         total = total + log(model.transition_matrices[m])[chain[:-1], chain[1:]].sum()
-    size = max(1, int(1e7 / math.prod(model.sizes)))
-    for block, path in zip(x.split(size), states.split(size), strict=True):
-        scores = model._log_likelihoods(block)
-        total = total + scores[(torch.arange(len(block)), *path.T)].sum()
+    seen = ~x.isnan().reshape(len(x), -1).any(-1)
+    if seen.any():
+        at = tuple(states[seen].T)
+        here = {name: value[at] for name, value in parameters(model.emission).items()}
+        total = total + log_prob(rebuilt(model.emission, here), x[seen]).sum()
     return total
 
 

@@ -6,7 +6,7 @@ are given, or drawn when they are None.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyro
 import pyro.distributions as dist
@@ -78,6 +78,35 @@ def signal_story(
         heard = None if readings is None else readings[t]
         states.append(state)
         seen.append(pyro.sample(f"x_{t}", reading, obs=heard))
+    return states, seen
+
+
+def factorial_story(
+    initial_probs: Sequence[Tensor],
+    transition_matrices: Sequence[Tensor],
+    means: Sequence[Tensor],
+    scale: float,
+    num_steps: int = 14,
+    readings: Tensor | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """M chains that move on their own, and one meter that shows the sum of their levels.
+
+    Parameters are M tensors each, (K_m,), (K_m, K_m) and (K_m,). Returns lists over time,
+    as the other stories do: M states at each step, and T readings. Taught in chapter 7.
+    """
+    chains = list(zip(initial_probs, transition_matrices, means, strict=True))
+    states, seen, now = [], [], [None] * len(chains)
+    num_steps = num_steps if readings is None else len(readings)
+    for t in pyro.markov(range(num_steps)):
+        total = 0.0
+        for m, (initial, moves, levels) in enumerate(chains):
+            logits = initial.log() if t == 0 else Vindex(moves.log())[..., now[m], :]
+            here = dist.Categorical(logits=logits)
+            now[m] = pyro.sample(f"z{m}_{t}", here, infer={"enumerate": "parallel"})
+            total = total + levels[now[m]]
+        heard = None if readings is None else readings[t]
+        states.append(list(now))
+        seen.append(pyro.sample(f"x_{t}", dist.Normal(total, scale), obs=heard))
     return states, seen
 
 

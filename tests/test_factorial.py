@@ -204,6 +204,10 @@ REFUSED = [
     (lambda: additive_gaussian([[0.0, 1.0], []], 1.0), "means: got shapes"),
     (lambda: additive_gaussian([torch.zeros(2)], -1.0), "scale: got"),
     (
+        lambda: additive_gaussian([torch.zeros(2)] * 33, 1.0),
+        "8,589,934,592 joint states",
+    ),
+    (
         lambda: FactorialHMM(([0.5, 0.5],), ([[1.0]],), Normal(torch.zeros(2), 1.0)),
         "transition_matrices: got shapes",
     ),

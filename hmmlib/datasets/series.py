@@ -1,4 +1,4 @@
-"""Two real series, small enough to come with the library; where from is in SOURCES.md."""
+"""Two real series and one measurement, small enough to come along; see SOURCES.md."""
 
 from importlib.resources import files
 
@@ -21,6 +21,14 @@ def nile() -> pd.Series:
     """
     table = _read("nile.csv", index_col="year")
     return table["flow"].astype(float).rename("flow, 10^8 m³")
+
+
+def factorial_cost() -> pd.DataFrame:
+    """Seconds per step of methods for M chains of K states: method, K, M, seconds.
+
+    Measured by `benchmarks/factorial_cost.py`. Used in chapter 7.
+    """
+    return _read("factorial_cost.csv")
 
 
 def _read(name: str, **options) -> pd.DataFrame:
