@@ -7,7 +7,7 @@ so that memory grows with sqrt(T) · prod(K).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +24,10 @@ from hmmlib.recursion import (
     forward,
     leading_to,
     move,
-    trace_back,
 )
 
 MOST_BYTES = 4e9  # of messages held at once
+WORKING_BLOCKS = 8  # as many as smoothing holds: starts, scores, alpha, beta, ...
 
 
 def additive_gaussian(means, scale) -> Normal:
@@ -117,7 +117,11 @@ class FactorialHMM:
         """
         observations = self._observations(observations)
         steps = observations.ndim - len(self.emission.event_shape)
-        self._affordable(math.prod(observations.shape[:steps]), "all log-likelihoods")
+        self._affordable(
+            math.prod(observations.shape[:steps]),
+            "all log-likelihoods",
+            "the methods of FactorialHMM for long series",
+        )
         values = observations.flatten(0, steps - 1)
         scores = self._log_likelihoods(values)
         shape = (*observations.shape[:steps], *self.sizes)
@@ -152,7 +156,7 @@ class FactorialHMM:
 
     def log_likelihood(self, observations, progress: bool = False) -> Tensor:
         """log p(x_{1:T}), shape (); -inf if impossible. Memory of one block."""
-        return self._starts(observations, torch.logsumexp, progress)[1]
+        return self._starts(observations, torch.logsumexp, progress, keep=False)[1]
 
     def viterbi(self, observations, progress: bool = False) -> BestPath:
         """The most probable joint path: its log joint (), its states (T, M).
@@ -203,7 +207,7 @@ class FactorialHMM:
         _, matrices = self._moves()
         turned = [matrix.mT for matrix in matrices]
         after, marginals = torch.zeros(self.sizes, dtype=evidence.dtype), []
-        blocks = list(self._blocks(self._observations(observations)))
+        blocks = self._blocks(self._observations(observations))
         for start, block in self._backwards(starts, blocks, progress):
             scores = self._log_likelihoods(block)
             alpha = forward(Potentials(start, matrices, scores))
@@ -224,7 +228,8 @@ class FactorialHMM:
         Raises ValueError when its transition matrix is beyond any sane memory.
         """
         num_states = math.prod(self.sizes)
-        self._affordable(num_states, "the transition matrix of one flat chain")
+        matrix = "the transition matrix of one flat chain"
+        self._affordable(num_states, matrix, "FactorialHMM as it is")
         initial, moves = self.initial_probs[0], self.transition_matrices[0]
         for probs, matrix in zip(
             self.initial_probs[1:], self.transition_matrices[1:], strict=True
@@ -271,35 +276,46 @@ class FactorialHMM:
                     " or NaN where one is missing"
                 )
             shape = (len(there), *[1] * len(self.sizes), *there.shape[1:])
+            inside = self.emission.support.check(there.reshape(shape))
+            inside = inside.reshape(len(there), -1).any(-1)
+            if not inside.all():
+                raise ValueError(
+                    f"observations: {there[~inside][0].tolist()}, needs values in"
+                    f" {self.emission.support}"
+                )
             scores[seen] = log_prob(self.emission, there.reshape(shape))
         return scores
 
-    def _affordable(self, count: int, what: str) -> None:
+    def _affordable(self, count: int, what: str, instead: str) -> None:
         """Raise ValueError if `count` times prod(K) numbers are too many."""
         num_states = math.prod(self.sizes)
         if 8 * count * num_states > MOST_BYTES:
             raise ValueError(
                 f"initial_probs: {num_states:,} joint states; {what} would take"
-                f" {8e-9 * count * num_states:,.0f} GB. Use fewer states or chains, the"
-                " methods of FactorialHMM for long series, or mean_field and"
-                " coordinate_ascent"
+                f" {8e-9 * count * num_states:,.1f} GB, more than {MOST_BYTES / 1e9:g} GB."
+                f" Use fewer states or chains, or {instead}"
             )
 
-    def _blocks(self, observations: Tensor) -> Iterator[Tensor]:
+    def _blocks(self, observations: Tensor, num_samples: int = 0) -> list[Tensor]:
         """Stretches of about sqrt(T) steps of one series."""
         if observations.ndim != 1 + len(self.emission.event_shape):
             raise ValueError("observations: got a batch, needs one series (T, ...)")
         size = math.isqrt(len(observations) - 1) + 1
-        self._affordable(3 * size, "the messages of a block")
-        return iter(observations.split(size))
+        self._affordable(
+            WORKING_BLOCKS * size + num_samples,
+            "the messages of a block",
+            "a shorter series, mean_field or coordinate_ascent",
+        )
+        return list(observations.split(size))
 
-    def _starts(self, observations, reduce: Callable, progress: bool):
+    def _starts(self, observations, reduce: Callable, progress: bool, keep=True):
         """The message before each block, (*S), and the reduced last one, ()."""
         message, matrices = self._moves()
         starts = []
-        blocks = list(self._blocks(self._observations(observations)))
+        blocks = self._blocks(self._observations(observations))
         for block in tqdm(blocks, disable=not progress, desc="forwards"):
-            starts.append(message)
+            if keep:
+                starts.append(message)
             alpha = message
             scores = self._log_likelihoods(block)
             for t, score in enumerate(scores):
@@ -316,23 +332,22 @@ class FactorialHMM:
     ) -> Tensor:
         """A path, or several, chosen block by block from the end; ([num_samples,] T, M)."""
         _, matrices = self._moves()
-        blocks = list(self._blocks(self._observations(observations)))
-        pieces, following = [], None
+        sizes = torch.tensor(self.sizes)
+        strides = sizes.flip(0).cumprod(0).flip(0) // sizes
+        blocks = self._blocks(self._observations(observations), num_samples or 0)
+        path, following = [], None
         for start, block in self._backwards(starts, blocks, progress):
-            potentials = Potentials(start, matrices, self._log_likelihoods(block))
-            messages = forward(potentials, reduce)
-            if num_samples is not None:
-                messages = messages.expand(num_samples, *messages.shape)
-            time = -1 - len(self.sizes)
-            if following is not None:
-                last = messages.select(time, -1) + leading_to(following, matrices)
-                earlier = messages.narrow(time, 0, len(block) - 1)
-                messages = torch.cat([earlier, last.unsqueeze(time)], time)
-            path = trace_back(potentials, messages, choose)
-            path = path if len(self.sizes) > 1 else path[..., None]
-            pieces.append(path)
-            following = path[..., 0, :]
-        return torch.cat(pieces[::-1], dim=-2)
+            scores = self._log_likelihoods(block)
+            messages = forward(Potentials(start, matrices, scores), reduce)
+            for message in reversed(messages):
+                if following is not None:
+                    message = message + leading_to(following, matrices)
+                elif num_samples is not None:
+                    message = message.expand(num_samples, *message.shape)
+                chosen = choose(message.flatten(-len(sizes)), -1)
+                following = chosen[..., None] // strides % sizes
+                path.append(following)
+        return torch.stack(path[::-1], dim=-2)
 
     def _marginal(self, probs: Tensor, chain: int) -> Tensor:
         others = [1 + m for m in range(len(self.sizes)) if m != chain]
@@ -366,17 +381,17 @@ def mean_field(
     if start is None:
         probs = [x.new_full((len(x), size), 1 / size) for size in sizes]
     else:
-        columns = zip(torch.as_tensor(start).T, sizes, strict=True)
+        columns = zip(_checked_path(model, x, start).T, sizes, strict=True)
         probs = [torch.nn.functional.one_hot(z, k).to(x.dtype) for z, k in columns]
+    total = sum(p @ mu for p, mu in zip(probs, means, strict=True))
     for _ in range(as_count("num_sweeps", num_sweeps)):
         moved = 0.0
         for m, chain in enumerate(chains):
-            others = [p @ mu for p, mu in zip(probs, means, strict=True)]
-            rest = x - sum(others) + others[m]
-            scores = _residual_scores(rest, means[m], scale)
+            others = total - probs[m] @ means[m]
+            scores = _residual_scores(x - others, means[m], scale)
             new = smooth_states(chain._replace(log_likelihoods=scores)).smoothed_probs
             moved = max(moved, float((new - probs[m]).abs().max()))
-            probs[m] = new
+            probs[m], total = new, others + new @ means[m]
         if moved < tolerance:
             break
     return tuple(probs)
@@ -394,22 +409,28 @@ def coordinate_ascent(
     """
     x, means, scale, chains = _additive(model, observations)
     states = torch.zeros(len(x), len(means), dtype=torch.long)
-    states = states if start is None else torch.as_tensor(start).clone()
+    if start is not None:
+        states = _checked_path(model, x, start).clone()
+    total = sum(mu[z] for mu, z in zip(means, states.T, strict=True))
     for _ in range(as_count("num_sweeps", num_sweeps)):
         before = states.clone()
         for m, chain in enumerate(chains):
-            levels = [mu[z] for mu, z in zip(means, states.T, strict=True)]
-            rest = x - sum(levels) + levels[m]
-            scores = _residual_scores(rest, means[m], scale)
+            others = total - means[m][states[:, m]]
+            scores = _residual_scores(x - others, means[m], scale)
             states[:, m] = viterbi(chain._replace(log_likelihoods=scores)).states
+            total = others + means[m][states[:, m]]
         if (states == before).all():
             break
     return BestPath(path_log_joint(model, observations, states), states)
 
 
 def path_log_joint(model: FactorialHMM, observations, states: Tensor) -> Tensor:
-    """log p(x_{1:T}, z_{1:T}) of one joint path (T, M); shape ()."""
+    """log p(x_{1:T}, z_{1:T}) of one joint path (T, M); shape ().
+
+    Raises ValueError for states that the chains do not have.
+    """
     x = model._observations(observations)
+    states = _checked_path(model, x, states)
     total = x.new_zeros(())
     for m, chain in enumerate(states.T):
         total = total + log(model.initial_probs[m])[chain[0]]
@@ -432,8 +453,9 @@ def _additive(model: FactorialHMM, observations):
             " one scale"
         )
     x = model._observations(observations)
-    if x.ndim != 1:
-        raise ValueError(f"observations: got shape {tuple(x.shape)}, needs (T,)")
+    if x.ndim != 1 or x.isinf().any():
+        found = "an infinity" if x.ndim == 1 else f"shape {tuple(x.shape)}"
+        raise ValueError(f"observations: got {found}, needs finite values, (T,)")
     chains = [
         Potentials(log(initial), (log(moves),), x.new_zeros(len(x), len(initial)))
         for initial, moves in zip(
@@ -443,7 +465,23 @@ def _additive(model: FactorialHMM, observations):
     return x, means, emission.scale.flatten()[0], chains
 
 
+def _checked_path(model: FactorialHMM, x: Tensor, states) -> Tensor:
+    """`states` as (T, M) integers that the chains have. Raises ValueError."""
+    states, needs = torch.as_tensor(states), (len(x), len(model.sizes))
+    sizes = torch.tensor(model.sizes)
+    if (
+        states.is_floating_point()
+        or tuple(states.shape) != needs
+        or not ((states >= 0) & (states < sizes)).all()
+    ):
+        found = f"{states.dtype} of shape {tuple(states.shape)}"
+        raise ValueError(
+            f"states: got {found}, needs integers {needs}, from 0 up to below {model.sizes}"
+        )
+    return states.long()
+
+
 def _residual_scores(rest: Tensor, means: Tensor, scale: Tensor) -> Tensor:
     """log p of what is left over, for each state of one chain; (T, K), 0 where missing."""
     scores = Normal(means, scale, validate_args=False).log_prob(rest[:, None])
-    return scores.nan_to_num(0.0)
+    return torch.where(rest.isnan()[:, None], 0.0, scores)

@@ -183,8 +183,11 @@ def test_a_long_series_takes_little_memory():
     model.viterbi(x[:100])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     best = model.viterbi(x)
+    model.smooth(x)
+    paths = model.sample_states(x, 20, seed=0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
-    assert best.states.shape == (10_000, 5) and grown < 15
+    assert best.states.shape == (10_000, 5) and paths.shape == (20, 10_000, 5)
+    assert grown < 40  # MB; the paths themselves are 8
 
 
 def test_impossible_observations():
@@ -224,13 +227,19 @@ REFUSED = [
     (lambda: random_model((2, 2)).smooth(torch.zeros(2, 3)), "got a batch, needs one"),
     (lambda: random_model((2, 2)).viterbi([1.0, math.inf]), "needs finite values"),
     (lambda: random_model((2, 2)).viterbi([]), "T >= 1"),
+    (lambda: mean_field(random_model((2, 2)), [1.0, math.inf]), "needs finite values"),
+    (
+        lambda: coordinate_ascent(random_model((2, 2)), [1.0], start=[[-1, -1]]),
+        r"states: got torch.int64 of shape \(1, 2\), needs integers \(1, 2\), from 0",
+    ),
+    (lambda: path_log_joint(random_model((2, 2)), [1.0, 2.0], [[0, 0]]), "states: got"),
     (
         lambda: random_model((3,) * 10).flattened(),
         "59,049 joint states; the transition",
     ),
     (
         lambda: random_model((3,) * 14).viterbi(torch.zeros(1440)),
-        "4,782,969 joint states; .* mean_field and coordinate_ascent",
+        "4,782,969 joint states; .* mean_field or coordinate_ascent",
     ),
     (
         lambda: mean_field(
