@@ -422,3 +422,16 @@ def test_restarts_are_ranked_by_what_was_maximised():
         fit.log_likelihoods[-1] + log_prior(fit.model, PARTS, 5.0) for fit in fits
     ]
     assert objective == sorted(objective, reverse=True)
+
+
+def test_a_fit_that_fell_has_not_converged():
+    """A scale below the floor is widened at the first step, and the likelihood falls."""
+    x = torch.tensor([0.0, 1e-9, 5.0, 9.0, 4.0, 6.0]).double()
+    emission = Normal(
+        torch.tensor([0.0, 6.0]).double(), torch.tensor([1e-9, 2]).double()
+    )
+    start = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, emission)
+    with pytest.warns(UserWarning) as told:
+        fit = fit_em(start, x)
+    assert not fit.converged and fit.log_likelihoods[-1] < fit.log_likelihoods[0]
+    assert any("not converged" in str(each.message) for each in told)

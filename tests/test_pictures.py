@@ -123,3 +123,18 @@ def test_state_probs_draw_bars_as_high_as_the_probabilities():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_factorial_draws_each_chain_and_the_readings():
+    ax = draw.factorial([["a1", "a2"], ["b1", "b2"]], ["x1", "x2"])
+    assert {text.get_text() for text in ax.texts} == {
+        "a1",
+        "a2",
+        "b1",
+        "b2",
+        "x1",
+        "x2",
+    }
+    plt.close(ax.figure)
+    with pytest.raises(ValueError, match=r"chains: got \[2, 1\] labels, needs 2"):
+        draw.factorial([["a1", "a2"], ["b1"]], ["x1", "x2"])

@@ -5,8 +5,9 @@ import math
 import pyro
 import pytest
 import torch
-from pyro.infer import Trace_ELBO, TraceEnum_ELBO
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO, infer_discrete
 from pyro.infer.autoguide import AutoDelta, init_to_value
+from random_models import rows
 from torch.distributions import (
     Bernoulli,
     Categorical,
@@ -20,6 +21,7 @@ from torch.testing import assert_close
 
 from hmmlib import pyro_models
 from hmmlib.datasets import weather
+from hmmlib.factorial import FactorialHMM, additive_gaussian, path_log_joint
 from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood, smooth_states, viterbi
 from hmmlib.learning import fit_em
@@ -294,3 +296,24 @@ def test_initial_values_belong_to_sites():
             SEQUENCES,
             initial={"transition_matrx": STORY[1]},
         )
+
+
+@pytest.mark.parametrize("num_chains", [1, 2, 3])
+def test_the_factorial_story_is_the_factorial_model(num_chains):
+    """The same evidence, and a best joint path with the same score."""
+    g = torch.Generator().manual_seed(num_chains)
+    sizes = (2, 3, 2)[:num_chains]
+    means = [4 * torch.randn(k, generator=g) for k in sizes]
+    chains = [rows(g, k) for k in sizes], [rows(g, k, k) for k in sizes]
+    model = FactorialHMM(*chains, additive_gaussian(means, 1.0))
+    x = model.sample(4, seed=0).observations
+    story, given = pyro_models.factorial_story, (*chains, means, 1.0)
+    evidence = pyro_models.evidence(story, *given, readings=x)
+    assert_close(evidence, model.log_likelihood(x).item(), rtol=0, atol=1e-9)
+    decode = infer_discrete(story, first_available_dim=-1, temperature=0)
+    path = torch.tensor(
+        [[int(z) for z in now] for now in decode(*given, readings=x)[0]]
+    )
+    assert_close(path_log_joint(model, x, path), model.viterbi(x).log_joint)
+    states, drawn = story(*given, num_steps=5)
+    assert len(states) == len(drawn) == 5 and len(states[0]) == num_chains

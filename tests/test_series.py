@@ -33,3 +33,11 @@ def test_nile():
     assert flow.index.tolist() == list(range(1871, 1971)) and flow.notna().all()
     assert flow.loc[1871] == 1120 and flow.loc[1970] == 740
     assert flow.loc[:1898].mean() > 1090 and flow.loc[1899:].mean() < 860
+
+
+def test_factorial_cost():
+    cost = series.factorial_cost()
+    assert list(cost.columns) == ["method", "K", "M", "seconds"]
+    assert (cost["seconds"] > 0).all() and not cost.duplicated(
+        ["method", "K", "M"]
+    ).any()
