@@ -7,9 +7,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hmmlib"
 LAYERS = [  # a module may import from rows above its own
-    {"checks", "recursion", "draw", "plot", "show", "datasets.series"},
+    {
+        "checks",
+        "recursion",
+        "draw",
+        "plot",
+        "show",
+        "meter",
+        "datasets.series",
+        "datasets.household",
+    },
     {"enumeration", "inference", "hmm"},
     {"datasets.weather", "factorial", "learning", "pyro_models"},
+    {"nilm"},
     {"datasets"},
 ]
 

