@@ -186,9 +186,12 @@ class FactorialHMM:
             generator = torch.Generator().manual_seed(int(seed))
 
         def draw(scores: Tensor, dim: int) -> Tensor:
-            """The largest of scores plus Gumbel noise."""
-            noise = torch.empty_like(scores).exponential_(generator=generator).log()
-            return (scores - noise).argmax(dim)
+            """Where a uniform number falls in the cumulated probabilities."""
+            heights = scores.softmax(dim).cumsum(dim)
+            top = heights[..., -1:]
+            at = torch.rand(top.shape, dtype=top.dtype, generator=generator) * top
+            found = torch.searchsorted(heights, at, right=True)[..., 0]
+            return found.clamp(max=scores.shape[dim] - 1)
 
         starts, evidence = self._starts(observations, torch.logsumexp, progress)
         self._possible(evidence)
