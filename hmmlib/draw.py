@@ -58,10 +58,12 @@ def factorial(
             f"chains: got {found} labels, needs {len(observed)}, one for each observation"
         )
     graph, low = nx.DiGraph(), len(chains)
+    shift = 0.2 * low  # of each row, so that no arrow crosses a node
+    apart = max(1.0, 0.85 * shift * (low - 1))
     for t in range(len(observed)):
-        middle = t + 0.2 * (low - 1)
+        middle = t * apart + shift / 2 * (low - 1)
         for m, chain in enumerate(chains):
-            place = (t + 0.4 * m, -0.75 * m)  # shifted, so that no arrow crosses a node
+            place = (t * apart + shift * m, -0.75 * m)
             graph.add_node((m, t), label=chain[t], pos=place, color=HIDDEN)
             if t:
                 graph.add_edge((m, t - 1), (m, t))
@@ -73,7 +75,8 @@ def factorial(
         )
         for m in range(low):
             graph.add_edge((m, t), ("x", t))
-    ax = _canvas(ax, 1.5 * len(observed), 1.1 * (low + 1))
+    wider = (apart * (len(observed) - 1) + shift * (low - 1)) / (len(observed) - 0.6)
+    ax = _canvas(ax, min(1.5 * len(observed) * wider, 7.0), 0.8 * low + 1.7)
     _render(graph, ax, node_size=1100)
     return ax
 

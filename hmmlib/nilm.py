@@ -8,6 +8,7 @@ circuit of several; `REST` is what no sub-meter sees. Non-intrusive load monitor
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,73 +19,89 @@ from torch.distributions import Normal
 from hmmlib.checks import as_count
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
-from hmmlib.learning import fit_em, guess_emission
+from hmmlib.learning import fit_em, guess_emission, weighted_fit
 from hmmlib.meter import check_power
 
 REST = "rest"
 DAY = pd.Timedelta("1D")
 STAY = 0.95  # of the chain that learning starts from
-ENOUGH = 1e-4  # nats gained per reading, below which learning stops
+KNEE, EVEN = 60.0, 1e6  # watts: where levels begin to count by ratio; never
+ENOUGH = 1e-3  # nats gained per reading, below which learning stops
 
 
 @dataclass(frozen=True, eq=False)
 class House:
-    """A factorial HMM whose chains have names, and the time between two readings."""
+    """Appliances that are metered as one sum: a factorial HMM whose chains have names.
 
-    names: tuple[str, ...]  #: one for each chain
-    model: FactorialHMM  #: with an additive Gaussian emission, in watts
+    The levels of all chains add up, and so do their variances. Raises ValueError for no
+    appliance, and for an emission that is not Normal.
+    """
+
+    appliances: Mapping[str, HMM]  #: each with a Normal emission, in watts
     step: pd.Timedelta  #: between two readings
 
     def __post_init__(self):
-        if len(self.names) != len(self.model.sizes):
-            raise ValueError(
-                f"names: got {len(self.names)}, needs {len(self.model.sizes)}, one a chain"
-            )
-        if not hasattr(self.model.emission, "chain_means"):
-            raise ValueError("model: needs the emission of additive_gaussian")
+        if not self.appliances:
+            raise ValueError("appliances: got none, needs at least one HMM")
+        for name, hmm in self.appliances.items():
+            if not isinstance(hmm.emission, Normal):
+                found = type(hmm.emission).__name__
+                raise ValueError(f"appliances[{name!r}]: emits {found}, needs Normal")
+        object.__setattr__(self, "step", pd.Timedelta(self.step))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the chains, in the order of their axes."""
+        return list(self.appliances)
+
+    @cached_property
+    def model(self) -> FactorialHMM:
+        """All chains and their sum; axes in the order of `names`."""
+        chains = self.appliances.values()
+        variance = torch.zeros(())
+        for chain in chains:
+            variance = variance[..., None] + chain.emission.scale.square()
+        return FactorialHMM(
+            tuple(chain.initial_probs for chain in chains),
+            tuple(chain.transition_matrix for chain in chains),
+            additive_gaussian([c.emission.loc for c in chains], variance.sqrt()),
+        )
 
     def watts(self, states: Tensor) -> np.ndarray:
         """What each chain draws in its states; (..., M) states to (..., M) watts."""
-        means = self.model.emission.chain_means
-        levels = [mean[states[..., m]] for m, mean in enumerate(means)]
+        chains = enumerate(self.appliances.values())
+        levels = [chain.emission.loc[states[..., m]] for m, chain in chains]
         return torch.stack(levels, dim=-1).numpy()
 
 
 def learn_appliance(
-    power: pd.Series, num_states: int, resolution: float = 0.0, num_iters: int = 100
+    power: pd.Series,
+    num_states: int,
+    resolution: float = 0.0,
+    knee: float = KNEE,
+    num_iters: int = 100,
 ) -> HMM:
     """A Gaussian HMM of one appliance's watts: k-means, then Baum-Welch over days.
 
-    States in the order of their watts at the start. Readings in steps of `resolution`
-    watts are off by up to half a step, so that no state is narrower than that error. A
-    last day that is cut short is filled up with missing readings. Raises ValueError as
+    k-means compares levels by their ratio above `knee` watts, and by their difference
+    below. States come in the order of their watts at the start. Readings in steps of
+    `resolution` watts are off by up to half a step: no state is narrower than that error,
+    or than 1 W. The last day is filled up with missing readings. Raises ValueError as
     `check_power` does, and for fewer different readings than states.
     """
     num_states = as_count("num_states", num_states)
-    power = check_power(power)
-    days = _days(power)
+    days = _days(check_power(power))
     seen = days[~days.isnan()]
-    start = Normal(torch.zeros(num_states).double(), torch.ones(num_states).double())
     with warnings.catch_warnings():
-        # A state that is one value of the sub-meter is no fault here: see the last lines.
+        # A state that is one value of a coarse meter is no fault: it is widened below.
         warnings.filterwarnings("ignore", message=".*shrank onto a value")
-        clusters = guess_emission(start, seen)
-        widest = seen.std(correction=0).clamp(min=1.0)
-        clusters = Normal(clusters.loc, clusters.scale.clamp(min=1e-2 * widest))
-        leave = (1 - STAY) / max(num_states - 1, 1)
-        moves = torch.full((num_states, num_states), leave).double()
-        moves.fill_diagonal_(1 - leave * (num_states - 1))
-        even = torch.full((num_states,), 1 / num_states).double()
-        fitted = fit_em(
-            HMM(even, moves, clusters),
-            days,
-            num_iters=num_iters,
-            tolerance=ENOUGH * len(seen),
-        ).model
-    rounding = max(resolution / 12**0.5, 1e-3)
-    watts = fitted.emission
-    watts = Normal(watts.loc, watts.scale.clamp(min=rounding))
-    return HMM(fitted.initial_probs, fitted.transition_matrix, watts)
+        start = _start(seen, num_states, knee)
+        enough = ENOUGH * len(seen)
+        learned = fit_em(start, days, num_iters=num_iters, tolerance=enough).model
+    narrowest = max(resolution / 12**0.5, 1.0)
+    watts = learned.emission
+    watts = Normal(watts.loc, watts.scale.clamp(min=narrowest))
+    return HMM(learned.initial_probs, learned.transition_matrix, watts)
 
 
 def learn_house(
@@ -96,9 +113,9 @@ def learn_house(
     """One chain for each appliance, and, if `num_states` names `REST`, one for the others.
 
     `table` has a column of watts for `mains` and for each appliance; what the rest drew is
-    mains less appliances. Each chain is learned by `learn_appliance` from its own column,
-    and the noise of the sum has the variances of all chains. Raises ValueError for a
-    column that is missing.
+    mains less appliances, with levels that k-means compares by difference. Each chain is
+    learned by `learn_appliance` from its own column. Raises ValueError for a column that
+    is missing.
     """
     names = tuple(num_states)
     appliances = [name for name in names if name != REST]
@@ -113,19 +130,13 @@ def learn_house(
         # Where sub-meters round up, the difference can fall below zero.
         rest = table[mains] - table[appliances].sum(axis=1, skipna=False)
         columns[REST] = rest.clip(lower=0.0)
-    chains = [
-        learn_appliance(columns[name], num_states[name], resolution) for name in names
-    ]
-    variance = torch.zeros(()).double()
-    for chain in chains:
-        variance = variance[..., None] + chain.emission.scale.square()
-    model = FactorialHMM(
-        tuple(chain.initial_probs for chain in chains),
-        tuple(chain.transition_matrix for chain in chains),
-        additive_gaussian([chain.emission.loc for chain in chains], variance.sqrt()),
-    )
-    step = check_power(table[needed[0]]).index.freq
-    return House(names, model, pd.Timedelta(step))
+    learned = {
+        name: learn_appliance(
+            columns[name], num_states[name], resolution, EVEN if name == REST else KNEE
+        )
+        for name in names
+    }
+    return House(learned, check_power(table[needed[0]]).index.freq)
 
 
 def disaggregate(
@@ -195,6 +206,20 @@ def combinatorial_optimisation(house: House, power: pd.Series) -> pd.DataFrame:
     return _table(house, watts, readings).loc[power.index]
 
 
+def aligned(estimate: pd.DataFrame, truth: pd.DataFrame):
+    """Both tables with the columns of `truth`, and only the rows that neither misses.
+
+    Raises ValueError for a column that is missing, and for other stamps.
+    """
+    missing = [name for name in truth.columns if name not in estimate.columns]
+    if missing or not estimate.index.equals(truth.index):
+        what = f"no column for {missing}" if missing else "other stamps than truth"
+        raise ValueError(f"estimate: {what}, needs the columns and stamps of truth")
+    estimate = estimate[truth.columns]
+    there = estimate.notna().all(axis=1) & truth.notna().all(axis=1)
+    return estimate[there], truth[there]
+
+
 def appliance_metrics(
     estimate: pd.DataFrame, truth: pd.DataFrame, on_watts: float = 10.0
 ) -> pd.DataFrame:
@@ -208,7 +233,7 @@ def appliance_metrics(
     Batra et al. 2014. Raises ValueError if the two do not fit.
     """
     kwh = _hours(truth.index) / 1000
-    estimate, truth = _aligned(estimate, truth)
+    estimate, truth = aligned(estimate, truth)
     error = estimate - truth
     hits = ((estimate > on_watts) & (truth > on_watts)).sum()
     wrong = ((estimate > on_watts) != (truth > on_watts)).sum()
@@ -234,20 +259,31 @@ def house_metrics(estimate: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
 
     Raises ValueError if the two do not fit.
     """
-    estimate, truth = _aligned(estimate, truth)
+    estimate, truth = aligned(estimate, truth)
     wrong = (estimate - truth).abs().sum().sum()
-    shares = pd.DataFrame(
-        {
-            "estimate": estimate.sum() / estimate.sum().sum(),
-            "truth": truth.sum() / truth.sum().sum(),
-        }
-    )
+    shares = [each.sum() / max(each.sum().sum(), 1e-9) for each in (estimate, truth)]
     return pd.Series(
         {
             "energy correctly assigned": 1 - wrong / (2 * truth.sum().sum()),
-            "fraction assigned": shares.min(axis=1).sum(),
+            "fraction assigned": np.minimum(*shares).sum(),
         }
     )
+
+
+def _start(seen: Tensor, num_states: int, knee: float) -> HMM:
+    """States from clusters of the readings (n,), each of them likely to stay."""
+    unit = torch.ones(num_states, dtype=seen.dtype)
+    squeezed = torch.log1p(seen / knee)
+    centres = guess_emission(Normal(0 * unit, unit), squeezed).loc
+    nearest = (squeezed[:, None] - centres).abs().argmin(dim=1)
+    members = torch.nn.functional.one_hot(nearest, num_states).to(seen.dtype)
+    watts = weighted_fit(Normal(0 * unit, unit), seen, members)
+    narrowest = 1e-2 * float(seen.std(correction=0)) + 1.0
+    leave = (1 - STAY) / max(num_states - 1, 1)
+    moves = torch.full((num_states, num_states), leave, dtype=seen.dtype)
+    moves.fill_diagonal_(1 - leave * (num_states - 1))
+    watts = Normal(watts.loc, watts.scale.clamp(min=narrowest))
+    return HMM(unit / num_states, moves, watts)
 
 
 def _days(power: pd.Series) -> Tensor:
@@ -269,15 +305,4 @@ def _hours(index: pd.DatetimeIndex) -> float:
 
 
 def _table(house: House, watts: np.ndarray, readings: pd.Series) -> pd.DataFrame:
-    return pd.DataFrame(watts, index=readings.index, columns=list(house.names))
-
-
-def _aligned(estimate: pd.DataFrame, truth: pd.DataFrame):
-    """Both with the columns of `truth`, and only rows that neither misses."""
-    missing = [name for name in truth.columns if name not in estimate.columns]
-    if missing or not estimate.index.equals(truth.index):
-        what = f"no column for {missing}" if missing else "other stamps than truth"
-        raise ValueError(f"estimate: {what}, needs the columns and stamps of truth")
-    estimate = estimate[truth.columns]
-    there = estimate.notna().all(axis=1) & truth.notna().all(axis=1)
-    return estimate[there], truth[there]
+    return pd.DataFrame(watts, index=readings.index, columns=house.names)

@@ -110,6 +110,36 @@ def factorial_story(
     return states, seen
 
 
+def house_story(
+    initial_probs: Sequence[Tensor],
+    transition_matrices: Sequence[Tensor],
+    means: Sequence[Tensor],
+    scales: Sequence[Tensor],
+    num_steps: int = 14,
+    readings: Tensor | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """As `factorial_story`, but each state has a scale of its own; scales are M of (K_m,).
+
+    Variances add up as the levels do. Taught in chapter 8.
+    """
+    chains = list(zip(initial_probs, transition_matrices, means, scales, strict=True))
+    states, seen, now = [], [], [None] * len(chains)
+    num_steps = num_steps if readings is None else len(readings)
+    for t in pyro.markov(range(num_steps)):
+        total, variance = 0.0, 0.0
+        for m, (initial, moves, levels, spread) in enumerate(chains):
+            logits = initial.log() if t == 0 else Vindex(moves.log())[..., now[m], :]
+            here = dist.Categorical(logits=logits)
+            now[m] = pyro.sample(f"z{m}_{t}", here, infer={"enumerate": "parallel"})
+            total = total + levels[now[m]]
+            variance = variance + spread[now[m]].square()
+        heard = None if readings is None else readings[t]
+        states.append(list(now))
+        reading = dist.Normal(total, variance.sqrt())
+        seen.append(pyro.sample(f"x_{t}", reading, obs=heard))
+    return states, seen
+
+
 def unknown_tables(
     num_states: int, num_symbols: int, concentration: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,27 +9,32 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.distributions import Normal, Poisson
 
 from hmmlib import nilm
-from hmmlib.factorial import FactorialHMM, additive_gaussian, path_log_joint
+from hmmlib.factorial import path_log_joint
+from hmmlib.hmm import HMM
 from hmmlib.nilm import REST, House
 
-KETTLE = (torch.tensor([0.0, 2000.0]), torch.tensor([[0.98, 0.02], [0.2, 0.8]]))
-HEATER = (torch.tensor([0.0, 1000.0]), torch.tensor([[0.99, 0.01], [0.02, 0.98]]))
-OTHERS = (
-    torch.tensor([150.0, 300.0, 700.0]),
-    torch.tensor([[0.95, 0.04, 0.01], [0.05, 0.9, 0.05], [0.02, 0.08, 0.9]]),
-)
+PARTS = {  # watts of the states, moves
+    "kettle": (torch.tensor([0.0, 2000.0]), torch.tensor([[0.98, 0.02], [0.2, 0.8]])),
+    "heater": (torch.tensor([0.0, 1000.0]), torch.tensor([[0.99, 0.01], [0.02, 0.98]])),
+    REST: (
+        torch.tensor([150.0, 300.0, 700.0]),
+        torch.tensor([[0.95, 0.04, 0.01], [0.05, 0.9, 0.05], [0.02, 0.08, 0.9]]),
+    ),
+}
 
 
 def a_house(scale=40.0):
-    parts = [[each.double() for each in part] for part in (KETTLE, HEATER, OTHERS)]
-    model = FactorialHMM(
-        tuple(torch.full((len(mean),), 1 / len(mean)).double() for mean, _ in parts),
-        tuple(moves for _, moves in parts),
-        additive_gaussian([mean for mean, _ in parts], scale),
-    )
-    return House(("kettle", "heater", REST), model, pd.Timedelta("1min"))
+    """Three chains, and noise of `scale` watts on their sum."""
+    appliances = {}
+    for name, (mean, moves) in PARTS.items():
+        even = torch.full((len(mean),), 1 / len(mean))
+        noise = torch.full((len(mean),), scale / math.sqrt(len(PARTS)))
+        emission = Normal(mean.double(), noise.double())
+        appliances[name] = HMM(even.double(), moves.double(), emission)
+    return House(appliances, pd.Timedelta("1min"))
 
 
 def simulated(house, num_steps, seed, start="2026-02-02"):
@@ -46,16 +51,12 @@ def test_a_house_is_learned_from_its_sub_meters_and_split_again():
     noise = np.random.default_rng(0).normal(0, 20, truth.shape)
     table = (truth + noise).clip(lower=0.0).assign(mains=mains)
     house = nilm.learn_house(table, {"kettle": 2, "heater": 2, REST: 3})
-    assert house.names == ("kettle", "heater", REST) and house.step == pd.Timedelta(
-        "1min"
-    )
-    for found, (mean, moves) in zip(
-        zip(house.model.emission.chain_means, house.model.transition_matrices, strict=True),
-        (KETTLE, HEATER, OTHERS),
-        strict=True,
-    ):  # fmt: skip
-        assert torch.allclose(found[0], mean.double(), atol=25)
-        assert torch.allclose(found[1], moves.double(), atol=0.05)
+    assert house.names == ["kettle", "heater", REST]
+    assert house.step == pd.Timedelta("1min")
+    for name, (mean, moves) in PARTS.items():
+        learned = house.appliances[name]
+        assert torch.allclose(learned.emission.loc, mean.double(), atol=25)
+        assert torch.allclose(learned.transition_matrix, moves.double(), atol=0.05)
 
     new_mains, new_truth = simulated(true_house, 3000, seed=2, start="2026-03-02")
     found = nilm.disaggregate(house, new_mains)
@@ -164,6 +165,7 @@ def test_metrics_by_hand():
     assert math.isclose(house["energy correctly assigned"], 1 - 150 / 600)
     assert math.isclose(house["fraction assigned"], 1.0)  # blind: 2 to 1 in both
     assert nilm.house_metrics(truth, truth).tolist() == [1.0, 1.0]
+    assert nilm.house_metrics(0 * truth, truth).tolist() == [0.5, 0.0]
     assert nilm.appliance_metrics(guess, truth, on_watts=70)["F1"].isna()["b"]
 
 
@@ -174,7 +176,9 @@ def test_metrics_by_hand():
         (lambda h, m, t: nilm.learn_house(t, {REST: 2}), "no column for"),
         (lambda h, m, t: nilm.learn_appliance(t["kettle"] * 0, 2), "too few different"),
         (lambda h, m, t: nilm.learn_appliance(t["kettle"], 0), "num_states: got 0"),
-        (lambda h, m, t: House(("a",), h.model, h.step), "names: got 1, needs 3"),
+        (lambda h, m, t: House({}, h.step), "appliances: got none"),
+        (lambda h, m, t: House({"a": HMM([1.0], [[1.0]], Poisson(torch.ones(1)))}, h.step),
+         r"appliances\['a'\]: emits Poisson, needs Normal"),
         (lambda h, m, t: nilm.house_metrics(t[["kettle"]], t), "no column for"),
         (lambda h, m, t: nilm.house_metrics(t.iloc[1:], t), "other stamps"),
         (lambda h, m, t: nilm.energy_kwh(t.iloc[:1]), "got 1 stamps, needs two"),
@@ -208,7 +212,7 @@ from hmmlib.datasets.household import load_household
 from hmmlib.nilm import REST, disaggregate, learn_house, sample_energy
 rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 before, table = rss(), load_household()
-states = {"kitchen": 3, "laundry": 3, "heater": 2, REST: 8}
+states = {"kitchen": 4, "laundry": 5, "heater": 3, REST: 12}
 house = learn_house(table.loc[:"2008-01-20"], states, resolution=60)
 fortnight = table.loc["2008-02-04":"2008-02-17", "mains"]
 assert len(disaggregate(house, fortnight)) == 20160
