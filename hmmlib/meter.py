@@ -22,6 +22,8 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
         raise ValueError(
             f"power: got {type(index).__name__}, needs a Series with a DatetimeIndex"
         )
+    if step is not None and pd.Timedelta(step) <= pd.Timedelta(0):
+        raise ValueError(f"step: got {step}, needs a time above 0")
     if not len(power) or power.index.hasnans:
         found = "no reading" if not len(power) else "a stamp that is missing"
         raise ValueError(f"power: got {found}, needs one stamp for each reading")
@@ -40,10 +42,14 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
     usual = usual[0] if len(usual) else pd.Timedelta(step or "1min")
     step = pd.Timedelta(step or usual)
     cure = f'power.resample("{step.total_seconds():g}s").mean()'
-    if usual != step:
+    if usual > step and len(stamps) > 2:
         raise ValueError(
-            f"power: most readings are {usual} apart, needs {step}; coarser ones come from"
-            f" {cure}, finer ones not at all"
+            f"power: most readings are {usual} apart, needs {step}: what happened between"
+            " them cannot be made up"
+        )
+    if usual < step:
+        raise ValueError(
+            f"power: most readings are {usual} apart, needs {step}, such as {cure}"
         )
     off = (stamps - stamps[0]) % step != pd.Timedelta(0)
     if off.any():
@@ -53,6 +59,8 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
             f" {cure}"
         )
     try:
+        if power.dtype.kind == "c":
+            raise TypeError("complex")
         watts = power.astype(float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"power: got {power.dtype}, needs numbers: {error}") from error
@@ -71,18 +79,23 @@ def read_meter(
     power_column: str = "power",
     unit: str = "W",
     time_zone: str | None = None,
+    expected_watts: tuple[float, float] = WATTS_OF_A_HOUSE,
 ) -> pd.Series:
     """Watts of a house from a CSV file of stamps and readings, checked by `check_power`.
 
-    Stamps with an offset from UTC, and local ones with a `time_zone` ("Europe/Paris"),
-    come back in UTC, which knows no daylight saving; others stay as they are. Raises
-    ValueError for a column that is missing, what cannot be read as a time or a number,
-    a house that draws less than 100 W or more than 100 kW at its highest (another unit?),
-    and what `check_power` refuses.
+    Stamps are ISO 8601, such as 2026-02-23 18:05:00. Those with an offset from UTC, and
+    local ones with a `time_zone` ("Europe/Paris"), come back in UTC, which knows no
+    daylight saving; others stay as they are. Raises ValueError for a column that is
+    missing, what cannot be read as a time or a number, a largest reading outside of
+    `expected_watts` (another unit? a single appliance needs a lower bound), and what
+    `check_power` refuses.
     """
     if unit not in UNITS:
         raise ValueError(f"unit: got {unit!r}, needs one of {', '.join(UNITS)}")
-    table = pd.read_csv(file)
+    try:
+        table = pd.read_csv(file, index_col=False)
+    except pd.errors.EmptyDataError as error:
+        raise ValueError("file: it is empty, needs a line of column names") from error
     for name in (time_column, power_column):
         if name not in table.columns:
             raise ValueError(
@@ -99,10 +112,10 @@ def read_meter(
         )
     power = pd.Series(watts.to_numpy(), index=stamps, name=power_column)
     checked = check_power(power)
-    lowest, highest = WATTS_OF_A_HOUSE
+    lowest, highest = expected_watts
     if checked.notna().any() and not lowest <= checked.max() <= highest:
         raise ValueError(
-            f"file: the largest reading is {checked.max():,g} W, for a house one expects"
+            f"file: the largest reading is {checked.max():,g} W, expected are"
             f" {lowest:,.0f} to {highest:,.0f} W; is {power_column} in another unit than {unit}?"
         )
     return checked
@@ -110,8 +123,13 @@ def read_meter(
 
 def _stamps(column: pd.Series, time_zone: str | None) -> pd.DatetimeIndex:
     """Times of a column of text; in UTC where their zone is known."""
+    if column.dtype.kind in "iuf" and len(column):
+        raise ValueError(
+            f"file: {column.iloc[0]!r} is no time but a number, needs"
+            " pd.to_datetime(..., unit='s') and check_power"
+        )
     zoned = column.astype(str).str.contains(r"(?:[+-]\d\d:?\d\d|Z)\s*$").any()
-    times = pd.to_datetime(column, errors="coerce", utc=bool(zoned))
+    times = pd.to_datetime(column, errors="coerce", utc=bool(zoned), format="ISO8601")
     if times.isna().any():
         line = times.isna().idxmax()
         raise ValueError(
@@ -123,4 +141,7 @@ def _stamps(column: pd.Series, time_zone: str | None) -> pd.DatetimeIndex:
     try:
         return stamps.tz_localize(time_zone, ambiguous="infer").tz_convert("UTC")
     except (KeyError, ValueError) as error:
-        raise ValueError(f"time_zone: {time_zone!r} does not fit: {error}") from error
+        raise ValueError(
+            f"time_zone: {time_zone!r} does not fit: {error}; stamps with their offset from"
+            " UTC, such as 2026-10-25 02:30:00+01:00, always do"
+        ) from error

@@ -26,6 +26,7 @@ REST = "rest"
 DAY = pd.Timedelta("1D")
 STAY = 0.95  # of the chain that learning starts from
 KNEE, EVEN = 60.0, 1e6  # watts: where levels begin to count by ratio; never
+MOST_BELOW = 0.01  # of the times, appliances may seem to draw more than the mains
 ENOUGH = 1e-3  # nats gained per reading, below which learning stops
 
 
@@ -47,7 +48,10 @@ class House:
             if not isinstance(hmm.emission, Normal):
                 found = type(hmm.emission).__name__
                 raise ValueError(f"appliances[{name!r}]: emits {found}, needs Normal")
-        object.__setattr__(self, "step", pd.Timedelta(self.step))
+        step = pd.Timedelta(self.step)
+        if not step > pd.Timedelta(0):
+            raise ValueError(f"step: got {self.step}, needs a time above 0")
+        object.__setattr__(self, "step", step)
 
     @property
     def names(self) -> list[str]:
@@ -68,10 +72,17 @@ class House:
         )
 
     def watts(self, states: Tensor) -> np.ndarray:
-        """What each chain draws in its states; (..., M) states to (..., M) watts."""
+        """The levels of its states; (..., M) states to (..., M) watts."""
+        return self._each(states, "loc")
+
+    def spreads(self, states: Tensor) -> np.ndarray:
+        """The scales of its states; (..., M) states to (..., M) watts."""
+        return self._each(states, "scale")
+
+    def _each(self, states: Tensor, name: str) -> np.ndarray:
         chains = enumerate(self.appliances.values())
-        levels = [chain.emission.loc[states[..., m]] for m, chain in chains]
-        return torch.stack(levels, dim=-1).numpy()
+        values = [getattr(hmm.emission, name)[states[..., m]] for m, hmm in chains]
+        return torch.stack(values, dim=-1).numpy()
 
 
 def learn_appliance(
@@ -86,12 +97,19 @@ def learn_appliance(
     k-means compares levels by their ratio above `knee` watts, and by their difference
     below. States come in the order of their watts at the start. Readings in steps of
     `resolution` watts are off by up to half a step: no state is narrower than that error,
-    or than 1 W. The last day is filled up with missing readings. Raises ValueError as
+    or than 1 W. A chain starts in its long-run proportions, at any time of the day. The
+    last day is filled up with missing readings. Raises ValueError as
     `check_power` does, and for fewer different readings than states.
     """
     num_states = as_count("num_states", num_states)
+    if not (0 <= resolution < np.inf and knee > 0):
+        raise ValueError(
+            f"resolution, knee: got {resolution}, {knee}, needs at least 0, above 0"
+        )
     days = _days(check_power(power))
     seen = days[~days.isnan()]
+    if not len(seen):
+        raise ValueError("power: every reading is missing, needs some to learn from")
     with warnings.catch_warnings():
         # A state that is one value of a coarse meter is no fault: it is widened below.
         warnings.filterwarnings("ignore", message=".*shrank onto a value")
@@ -101,7 +119,7 @@ def learn_appliance(
     narrowest = max(resolution / 12**0.5, 1.0)
     watts = learned.emission
     watts = Normal(watts.loc, watts.scale.clamp(min=narrowest))
-    return HMM(learned.initial_probs, learned.transition_matrix, watts)
+    return HMM(long_run(learned.transition_matrix), learned.transition_matrix, watts)
 
 
 def learn_house(
@@ -129,6 +147,11 @@ def learn_house(
     if REST in names:
         # Where sub-meters round up, the difference can fall below zero.
         rest = table[mains] - table[appliances].sum(axis=1, skipna=False)
+        if (below := (rest < 0).mean()) > MOST_BELOW:
+            raise ValueError(
+                f"table: at {below:.0%} of the times the appliances draw more than {mains!r};"
+                " are the units and the clocks the same?"
+            )
         columns[REST] = rest.clip(lower=0.0)
     learned = {
         name: learn_appliance(
@@ -142,10 +165,11 @@ def learn_house(
 def disaggregate(
     house: House, power: pd.Series, progress: bool = False
 ) -> pd.DataFrame:
-    """Watts of each appliance on the most probable joint path; a row for each reading.
+    """Watts of each appliance on the most probable joint path; a row for each row of power.
 
-    A missing reading is bridged by what stands before and after it. A pure function of
-    its arguments. Raises ValueError as `check_power` does, for the step of the house.
+    These are levels of states: their sum is near the reading, and the difference noise. A
+    missing reading is bridged by what stands before and after it. A pure function of its
+    arguments. Raises ValueError as `check_power` does, for the step of the house.
     """
     readings = check_power(power, house.step)
     best = house.model.viterbi(torch.as_tensor(readings.to_numpy(copy=True)), progress)
@@ -159,18 +183,48 @@ def sample_energy(
     seed: int | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """kWh of each appliance over all of `power`, one row for each posterior path.
+    """kWh of each appliance over all of `power`, one row for each draw from the posterior.
 
+    A draw is a joint path, and watts around its levels that add up to the readings.
     `.quantile([0.05, 0.95])` is an interval, as far as the model is right. Missing
-    readings count with what the path says of them. Raises ValueError as `disaggregate`.
+    readings, and stamps left out, count with what the draw says of them. Raises ValueError
+    as `disaggregate`.
     """
     readings = check_power(power, house.step)
-    paths = house.model.sample_states(
-        torch.as_tensor(readings.to_numpy(copy=True)), num_samples, seed, progress
-    )
+    values = torch.as_tensor(readings.to_numpy(copy=True))
+    paths = house.model.sample_states(values, num_samples, seed, progress)
+    random = np.random.default_rng(seed)
     kwh = house.step / pd.Timedelta("1h") / 1000
-    draws = [house.watts(path).sum(axis=0) * kwh for path in paths]
+    draws = []
+    for path in paths:
+        spreads = house.spreads(path)  # (T, M)
+        watts = house.watts(path) + spreads * random.standard_normal(spreads.shape)
+        # What is left over goes to each in the measure of its variance.
+        share = spreads**2 / (spreads**2).sum(axis=1, keepdims=True)
+        left = values.numpy() - watts.sum(axis=1)
+        watts = watts + share * np.nan_to_num(left)[:, None]
+        draws.append(watts.sum(axis=0) * kwh)
     return pd.DataFrame(draws, columns=house.names)
+
+
+def simulate(
+    house: House, num_steps: int, seed: int, start: str = "2026-01-01"
+) -> pd.DataFrame:
+    """A house that is as the model says: watts of each chain, which add up to its mains.
+
+    Levels with the Gaussian spread of their state, which may fall below 0. The same seed
+    gives the same house.
+    """
+    states = house.model.sample(num_steps, seed).states
+    noise = np.random.default_rng(seed).standard_normal(states.shape)
+    watts = house.watts(states) + house.spreads(states) * noise
+    index = pd.date_range(start, periods=num_steps, freq=house.step)
+    return pd.DataFrame(watts, index=index, columns=house.names)
+
+
+def long_run(transition_matrix: Tensor) -> Tensor:
+    """How often a chain that has run for very long is in each state, (K,)."""
+    return torch.linalg.matrix_power(transition_matrix, 2**20)[0]
 
 
 def energy_kwh(watts: pd.DataFrame | pd.Series):
@@ -253,7 +307,8 @@ def house_metrics(estimate: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
     """Two numbers for all columns of `truth` together; 1 is perfect.
 
     energy correctly assigned  1 - sum |estimate - truth| / (2 sum truth), over all steps
-                               and appliances; Kolter & Johnson 2011, sec. 4
+                               and columns of `truth`. Kolter & Johnson 2011 divide by the
+                               mains, the same where everything has a meter
     fraction assigned          sum over appliances of the smaller of its estimated and its
                                true share; blind to time; Batra et al. 2014
 
@@ -299,8 +354,13 @@ def _days(power: pd.Series) -> Tensor:
 
 def _hours(index: pd.DatetimeIndex) -> float:
     """The most frequent time between two stamps, in hours."""
-    if len(index) < 2:
-        raise ValueError(f"index: got {len(index)} stamps, needs two to know the step")
+    if not isinstance(index, pd.DatetimeIndex) or len(index) < 2:
+        raise ValueError(
+            f"index: got {len(index)} of {type(index).__name__}, needs two stamps to know"
+            " the step"
+        )
+    if not index.is_monotonic_increasing:
+        raise ValueError("index: goes back in time; use sort_index() first")
     return pd.Series(index).diff().mode()[0] / pd.Timedelta("1h")
 
 
