@@ -5,17 +5,20 @@ puts N in front. Where a ragged batch has run out, probabilities are 0 and state
 -1. Observations that the model holds impossible have log-likelihood -inf and no best
 path; a posterior does not exist for them, and asking for one raises ValueError.
 
-Messages are not normalised on the way: their size grows with T. In float64 a million steps
-are no trouble; in float32 posteriors lose digits from ten thousand steps on.
+One chain on the CPU goes through the compiled loops of `hmmlib.kernels`, in float64; all
+else, and what scaling cannot represent, through `hmmlib.recursion`. The answers are the same,
+only in float32 the recursion loses digits of posteriors from ten thousand steps on.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+import hmmlib.kernels as kernels
 from hmmlib.checks import as_count, as_lengths
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
 
@@ -66,6 +69,8 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     if len(potentials.log_transitions) == 1 and _needs_gradient(potentials):
         log_initial, (log_transition,), log_likelihoods, lengths = potentials
         return _Evidence.apply(log_initial, log_transition, log_likelihoods, lengths)
+    if passes := _passes(potentials, keep=False):
+        return passes.log_likelihood
     return _evidence(potentials, _alpha(potentials))
 
 
@@ -77,9 +82,9 @@ def filter_states(potentials: Potentials) -> Filtered:
     Taught in chapter 3.
     """
     potentials = checked(potentials)
-    alpha = _alpha(potentials)
-    evidence = _possible(_evidence(potentials, alpha))
     time = -1 - potentials.log_initial.ndim
+    alpha, evidence = _log_filtered(potentials)
+    _possible(evidence)
     _, log_transitions, _ = by_step(potentials)
     messages = alpha.unbind(time)
     predicted = [potentials.log_initial.expand_as(messages[0])]
@@ -101,10 +106,9 @@ def smooth_states(potentials: Potentials) -> Smoothed:
     chapter 3.
     """
     potentials = checked(potentials)
-    alpha, beta = (
-        _alpha(potentials),
-        _beta(potentials),
-    )
+    if passes := _passes(potentials, backwards=True):
+        return Smoothed(_possible(passes.log_likelihood), passes.smoothed_probs)
+    alpha, beta = _alpha(potentials), _beta(potentials)
     return Smoothed(
         _possible(_evidence(potentials, alpha)), _probs(potentials, alpha + beta)
     )
@@ -118,10 +122,7 @@ def pairwise_probs(potentials: Potentials) -> Tensor:
     Rabiner 1989, eq. 37. Taught in chapter 3.
     """
     potentials = checked(potentials, num_chains=1)
-    alpha, beta = (
-        _alpha(potentials),
-        _beta(potentials),
-    )
+    alpha, beta = _alpha(potentials), _beta(potentials)
     _possible(_evidence(potentials, alpha))
     return _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
 
@@ -133,10 +134,10 @@ def expected_counts(potentials: Potentials) -> Counts:
     several chains. Rabiner 1989, eqs. 27, 37 and 40. Taught in chapter 3.
     """
     potentials = checked(potentials, num_chains=1)
-    alpha, beta = (
-        _alpha(potentials),
-        _beta(potentials),
-    )
+    if passes := _passes(potentials, backwards=True, counting=True):
+        evidence, states = _possible(passes.log_likelihood), passes.smoothed_probs
+        return Counts(evidence, states.select(-2, 0), passes.moves, states)
+    alpha, beta = _alpha(potentials), _beta(potentials)
     evidence = _possible(_evidence(potentials, alpha))
     states = _probs(potentials, alpha + beta)
     num_steps, num_states = alpha.shape[-2:]
@@ -157,6 +158,8 @@ def viterbi(potentials: Potentials) -> BestPath:
     Taught in chapter 4.
     """
     potentials = checked(potentials)
+    if _compiles(potentials):
+        return _best_path(potentials)
     delta = forward(potentials, torch.amax)
     log_joint = _last(potentials, delta).amax(-1)
     states = trace_back(potentials, delta, torch.argmax)
@@ -178,8 +181,9 @@ def sample_states(
     """
     potentials = checked(potentials)
     num_samples = as_count("num_samples", num_samples)
-    alpha = _alpha(potentials).detach()
-    _possible(_evidence(potentials, alpha))
+    alpha, evidence = _log_filtered(potentials)
+    alpha = alpha.detach()
+    _possible(evidence)
     generator = (
         None if seed is None else torch.Generator(alpha.device).manual_seed(int(seed))
     )
@@ -277,22 +281,31 @@ class _Evidence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, log_initial, log_transition, log_likelihoods, lengths):
+        ctx.save_for_backward(log_initial, log_transition, log_likelihoods, lengths)
         potentials = Potentials(
             log_initial, (log_transition,), log_likelihoods, lengths
         )
-        alpha = forward(potentials)
-        evidence = torch.logsumexp(_last(potentials, alpha), -1)
-        ctx.save_for_backward(*potentials[:1], log_transition, *potentials[2:], alpha)
-        return evidence
+        if passes := _passes(potentials, keep=False):
+            return passes.log_likelihood
+        return _evidence(potentials, forward(potentials))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        log_initial, log_transition, log_likelihoods, lengths, alpha = ctx.saved_tensors
+        log_initial, log_transition, log_likelihoods, lengths = ctx.saved_tensors
         potentials = Potentials(
             log_initial, (log_transition,), log_likelihoods, lengths
         )
-        beta = backward(potentials)
+        if log_transition.ndim == 2 and (
+            passes := _passes(potentials, backwards=True, counting=True)
+        ):
+            states = passes.smoothed_probs * gradient[..., None, None]
+            moves = passes.moves * gradient[..., None, None]
+            first = states.select(-2, 0)
+            if first.ndim == 2:
+                first, moves = first.sum(0), moves.sum(0)
+            return first, moves, states, None
+        alpha, beta = forward(potentials), backward(potentials)
         # Of impossible observations every gradient is 0, not NaN.
         weight = gradient[..., None, None]
         states = (_probs(potentials, alpha + beta) * weight).nan_to_num(0.0)
@@ -304,6 +317,121 @@ class _Evidence(torch.autograd.Function):
             pairs = pairs.sum(0)
         first = states.select(-2, 0)
         return first.sum(0) if first.ndim == 2 else first, pairs, states, None
+
+
+class _Passes(NamedTuple):
+    """What the compiled loops found; shapes as in the answers."""
+
+    log_likelihood: Tensor
+    filtered_probs: Tensor | None
+    smoothed_probs: Tensor | None
+    moves: Tensor | None
+
+
+def _compiles(potentials: Potentials) -> bool:
+    """One chain, on the CPU, in float64 or float32, that nobody wants to differentiate?"""
+    log_transitions, log_likelihoods = potentials[1:3]
+    return (
+        len(log_transitions) == 1
+        and log_likelihoods.device.type == "cpu"
+        and log_likelihoods.dtype in (torch.float64, torch.float32)
+        and not (torch.is_grad_enabled() and _needs_gradient(potentials))
+    )
+
+
+def _as_arrays(potentials: Potentials) -> tuple[np.ndarray, ...]:
+    """(K,), (1 or T-1, K, K), (N, T, K) float64 and (N,) int64, as the kernels take them."""
+    log_initial, (matrix,), log_likelihoods, lengths = potentials
+    floats = [
+        np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+        for x in (log_initial, matrix, log_likelihoods)
+    ]
+    num_states = len(log_initial)
+    scores = floats[2].reshape(-1, *floats[2].shape[-2:])
+    if len(matrix) == 0:  # time-varying, with a single step: there is no move
+        floats[1] = np.zeros((1, num_states, num_states))
+    if lengths is None:
+        ends = np.full(len(scores), scores.shape[1], dtype=np.int64)
+    else:
+        ends = lengths.numpy().astype(np.int64)
+    return floats[0], floats[1].reshape(-1, num_states, num_states), scores, ends
+
+
+def _passes(
+    potentials: Potentials,
+    keep: bool = True,
+    backwards: bool = False,
+    counting: bool = False,
+) -> _Passes | None:
+    """Forwards, and backwards if asked, compiled; None where that does not serve.
+
+    `keep` says whether all filtered probabilities are wanted, or only the evidence.
+    """
+    if not _compiles(potentials):
+        return None
+    initial, matrices, scores, ends = _as_arrays(potentials)
+    (num, steps, size), threads = scores.shape, torch.get_num_threads()
+    kept = (num, steps if keep else 1, size)
+    alpha, likelihoods = np.zeros(kept), np.zeros(kept if keep else (num, 1, size))
+    evidence, exact = np.empty(num), np.ones(num, dtype=np.bool_)
+    cost = float(num) * steps * size * size
+
+    def run_forward(first, last):
+        kernels.forward(initial, matrices, scores, ends, first, last, alpha, likelihoods,
+                        evidence, exact)  # fmt: skip
+
+    kernels.in_parallel(run_forward, num, cost, threads)
+    if not exact.all():
+        return None
+    moves = np.zeros((num, size, size) if counting else (num, 0, 0))
+    if backwards:
+
+        def run_backward(first, last):
+            kernels.backward(matrices, alpha, likelihoods, evidence, ends, first, last,
+                             likelihoods, moves)  # fmt: skip
+
+        kernels.in_parallel(run_backward, num, cost, threads)
+    dtype, single = (
+        potentials.log_likelihoods.dtype,
+        potentials.log_likelihoods.ndim == 2,
+    )
+
+    def tensor(array):
+        array = torch.from_numpy(array).to(dtype)
+        return array[0] if single else array
+
+    return _Passes(
+        tensor(evidence),
+        tensor(alpha) if keep else None,
+        tensor(likelihoods) if backwards else None,
+        tensor(moves) if counting else None,
+    )
+
+
+def _best_path(potentials: Potentials) -> BestPath:
+    initial, matrices, scores, ends = _as_arrays(potentials)
+    (num, steps, size), threads = scores.shape, torch.get_num_threads()
+    log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
+
+    def run(first, last):
+        kernels.best_path(
+            initial, matrices, scores, ends, first, last, log_joint, states
+        )
+
+    kernels.in_parallel(run, num, float(num) * steps * size * size, threads)
+    log_joint = torch.from_numpy(log_joint).to(potentials.log_likelihoods.dtype)
+    best = BestPath(log_joint, torch.from_numpy(states))
+    return (
+        best if potentials.log_likelihoods.ndim > 2 else BestPath(*(x[0] for x in best))
+    )
+
+
+def _log_filtered(potentials: Potentials) -> tuple[Tensor, Tensor]:
+    """Forward messages, each but for a constant of its step, and the evidence."""
+    if passes := _passes(potentials):
+        return passes.filtered_probs.log(), passes.log_likelihood
+    alpha = _alpha(potentials)
+    return alpha, _evidence(potentials, alpha)
 
 
 def _needs_gradient(potentials: Potentials) -> bool:

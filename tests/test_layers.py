@@ -10,6 +10,7 @@ LAYERS = [  # a module may import from rows above its own
     {
         "checks",
         "recursion",
+        "kernels",
         "draw",
         "plot",
         "show",

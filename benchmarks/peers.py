@@ -1,0 +1,375 @@
+"""hmmlib beside its peers: the same numbers first, then the clock.
+
+    pip install -r benchmarks/requirements.txt
+    make bench            # or: python benchmarks/peers.py [--quick]
+
+Every task goes from observations and ready parameters to the answer. All libraries take
+turns in one process, after a first call that compiles and is not counted; the table holds
+medians. A peer that is not installed leaves its column empty. Writes
+hmmlib/datasets/peers.csv, which chapter 9 shows.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.distributions import Normal
+
+from hmmlib.hmm import HMM
+from hmmlib.inference import log_likelihood, smooth_states, viterbi
+from hmmlib.learning import em_step
+
+TARGET = Path(__file__).parents[1] / "hmmlib/datasets/peers.csv"
+SIZES = {  # sequences, steps, states
+    "K2 T14": (1, 14, 2),
+    "K3 T10,000": (1, 10_000, 3),
+    "K3 T1,000,000": (1, 1_000_000, 3),
+    "K16 T10,000": (1, 10_000, 16),
+    "K64 T2,000": (1, 2_000, 64),
+    "K256 T1,440": (1, 1_440, 256),
+    "512 x T100 K8": (512, 100, 8),
+}
+TASKS = ("log-likelihood", "Viterbi", "posteriors", "10 EM steps", "gradient")
+NUM_SYMBOLS = 10
+SECONDS = 3.0  # for each library at each task
+TOO_LONG = 60.0  # a first call that takes longer is not repeated
+
+
+class Problem:
+    """Parameters and observations; N sequences of T steps, K states."""
+
+    def __init__(self, size: tuple[int, int, int], emission: str):
+        self.num, self.steps, self.states = size
+        self.emission = emission
+        random = np.random.default_rng(0)
+        self.initial = random.dirichlet(np.full(self.states, 5.0))
+        sticky = 3 * np.eye(self.states) + random.gamma(1.0, size=(self.states,) * 2)
+        self.moves = sticky / sticky.sum(axis=1, keepdims=True)
+        self.table = random.dirichlet(np.ones(NUM_SYMBOLS), size=self.states)
+        self.means = 3.0 * random.standard_normal(self.states)
+        self.scales = random.uniform(0.8, 1.5, self.states)
+        if emission == "categorical":
+            self.x = random.integers(NUM_SYMBOLS, size=(self.num, self.steps))
+        else:
+            centres = random.choice(self.means, size=(self.num, self.steps))
+            self.x = centres + random.standard_normal(centres.shape)
+
+
+def of_hmmlib(problem: Problem) -> dict[str, Callable]:
+    emission = torch.as_tensor(problem.table)
+    if problem.emission == "Gaussian":
+        emission = Normal(
+            torch.as_tensor(problem.means), torch.as_tensor(problem.scales)
+        )
+    hmm = HMM(problem.initial, problem.moves, emission)
+    x = torch.as_tensor(problem.x)
+    x = x[0] if problem.num == 1 else x
+
+    def em():
+        model = hmm
+        for _ in range(10):
+            model, score = em_step(model, x)
+        return float(score)
+
+    def gradient():
+        leaves = [torch.as_tensor(problem.initial), torch.as_tensor(problem.moves)]
+        if problem.emission == "Gaussian":
+            leaves += [torch.as_tensor(problem.means), torch.as_tensor(problem.scales)]
+        else:
+            leaves += [torch.as_tensor(problem.table)]
+        leaves = [leaf.clone().requires_grad_() for leaf in leaves]
+        emitted = Normal(*leaves[2:]) if len(leaves) == 4 else leaves[2]
+        score = log_likelihood(HMM(*leaves[:2], emitted).potentials(x)).sum()
+        return torch.autograd.grad(score, leaves)[1].numpy()
+
+    return {
+        "log-likelihood": lambda: float(log_likelihood(hmm.potentials(x)).sum()),
+        "Viterbi": lambda: float(viterbi(hmm.potentials(x)).log_joint.sum()),
+        "posteriors": lambda: smooth_states(hmm.potentials(x)).smoothed_probs.numpy(),
+        "10 EM steps": em,
+        "gradient": gradient,
+    }
+
+
+def of_hmmlearn(problem: Problem, implementation: str) -> dict[str, Callable]:
+    from hmmlearn.hmm import CategoricalHMM, GaussianHMM
+
+    options = {"implementation": implementation, "init_params": "", "tol": -np.inf}
+    if problem.emission == "categorical":
+        family = CategoricalHMM
+        options |= {"startprob_prior": 1, "transmat_prior": 1, "emissionprob_prior": 1}
+    else:
+        family = GaussianHMM
+        options |= {"covariance_type": "diag", "covars_prior": 0, "covars_weight": 1,
+                    "means_weight": 0, "min_covar": 0}  # fmt: skip
+    x = problem.x.reshape(-1, 1)
+    lengths = [problem.steps] * problem.num
+
+    def built(**more):
+        model = family(problem.states, **options, **more)
+        model.startprob_, model.transmat_ = problem.initial, problem.moves
+        if problem.emission == "categorical":
+            model.emissionprob_ = problem.table
+            model.n_features = NUM_SYMBOLS
+        else:
+            model.means_ = problem.means[:, None]
+            model.covars_ = problem.scales[:, None] ** 2
+        return model
+
+    model = built()
+
+    def em():
+        learner = built(n_iter=10)
+        learner.fit(x, lengths)
+        return learner.monitor_.history[-1]
+
+    def posteriors():
+        probs = model.predict_proba(x, lengths)
+        shape = (problem.num, problem.steps, problem.states)
+        return probs.reshape(shape[1:] if problem.num == 1 else shape)
+
+    return {
+        "log-likelihood": lambda: model.score(x, lengths),
+        "Viterbi": lambda: model.decode(x, lengths, algorithm="viterbi")[0],
+        "posteriors": posteriors,
+        "10 EM steps": em,
+    }
+
+
+def of_dynamax(problem: Problem) -> dict[str, Callable]:
+    import jax
+    import jax.numpy as jnp
+    from dynamax.hidden_markov_model import (
+        hmm_filter,
+        hmm_posterior_mode,
+        hmm_two_filter_smoother,
+    )
+
+    jax.config.update("jax_enable_x64", True)
+    x = jnp.asarray(problem.x)
+    start = [jnp.asarray(problem.initial), jnp.asarray(problem.moves)]
+    start += (
+        [jnp.asarray(problem.table)]
+        if problem.emission == "categorical"
+        else [jnp.asarray(problem.means), jnp.asarray(problem.scales)]
+    )
+
+    def scores(parameters, x):
+        if problem.emission == "categorical":
+            return jnp.log(parameters[2]).T[x]
+        means, scales = parameters[2:]
+        return jax.scipy.stats.norm.logpdf(x[..., None], means, scales)
+
+    def evidence(parameters, x):
+        def one(row):
+            return hmm_filter(*parameters[:2], scores(parameters, row)).marginal_loglik
+
+        return jax.vmap(one)(x).sum()
+
+    def best(parameters, x):
+        def one(row):
+            return hmm_posterior_mode(*parameters[:2], scores(parameters, row))
+
+        return jax.vmap(one)(x)
+
+    def smoothed(parameters, x):
+        def one(row):
+            found = hmm_two_filter_smoother(*parameters[:2], scores(parameters, row))
+            return found.smoothed_probs
+
+        return jax.vmap(one)(x)
+
+    def em(parameters, x):
+        def step(parameters, _):
+            def one(row):
+                found = hmm_two_filter_smoother(
+                    *parameters[:2], scores(parameters, row), compute_trans_probs=True
+                )
+                return found.marginal_loglik, found.smoothed_probs, found.trans_probs
+
+            score, probs, moves = jax.vmap(one)(x)
+            moves = moves.sum(0) if moves.ndim == 3 else moves.sum((0, 1))
+            initial = probs[:, 0].sum(0)
+            flat, weights = x.reshape(-1), probs.reshape(-1, probs.shape[-1])
+            if problem.emission == "categorical":
+                counts = (
+                    jnp.zeros((NUM_SYMBOLS, problem.states)).at[flat].add(weights).T
+                )
+                emitted = [counts / counts.sum(1, keepdims=True)]
+            else:
+                total = weights.sum(0)
+                means = weights.T @ flat / total
+                squares = (weights * (flat[:, None] - means) ** 2).sum(0) / total
+                emitted = [means, jnp.sqrt(squares)]
+            new = [
+                initial / initial.sum(),
+                moves / moves.sum(1, keepdims=True),
+                *emitted,
+            ]
+            return new, score.sum()
+
+        return jax.lax.scan(step, parameters, None, length=10)[1][-1]
+
+    single = problem.num == 1
+    run = {name: jax.jit(f) for name, f in
+           {"e": evidence, "v": best, "s": smoothed, "m": em, "g": jax.grad(evidence)}.items()}  # fmt: skip
+    return {
+        "log-likelihood": lambda: float(run["e"](start, x)),
+        "Viterbi": lambda: np.asarray(run["v"](start, x)),
+        "posteriors": lambda: np.asarray(run["s"](start, x))[
+            0 if single else slice(None)
+        ],
+        "10 EM steps": lambda: float(run["m"](start, x)),
+        "gradient": lambda: np.asarray(run["g"](start, x)[1]),
+    }
+
+
+def of_pomegranate(problem: Problem) -> dict[str, Callable]:
+    from pomegranate.distributions import Categorical
+    from pomegranate.distributions import Normal as Gaussian
+    from pomegranate.hmm import DenseHMM
+
+    tiny = {"dtype": torch.float64}
+    if problem.emission == "categorical":
+        family = [
+            Categorical([row.tolist()]).to(tiny["dtype"]) for row in problem.table
+        ]
+        x = torch.as_tensor(problem.x)[..., None]
+    else:
+        family = [
+            Gaussian([m], [s**2], covariance_type="diag").to(tiny["dtype"])
+            for m, s in zip(problem.means, problem.scales, strict=True)
+        ]
+        x = torch.as_tensor(problem.x)[..., None]
+    ends = np.full(problem.states, 1e-300)
+    model = DenseHMM(family, edges=problem.moves, starts=problem.initial, ends=ends)
+    model = model.to(tiny["dtype"])
+    single = problem.num == 1
+
+    def posteriors():
+        probs = model.predict_proba(x).numpy()
+        return probs[0] if single else probs
+
+    return {
+        "log-likelihood": lambda: float(model.log_probability(x).sum()),
+        "posteriors": posteriors,
+    }
+
+
+LIBRARIES = {
+    "hmmlib": of_hmmlib,
+    "hmmlearn (log)": lambda problem: of_hmmlearn(problem, "log"),
+    "hmmlearn (scaling)": lambda problem: of_hmmlearn(problem, "scaling"),
+    "dynamax": of_dynamax,
+    "pomegranate": of_pomegranate,
+}
+
+
+def agree(task: str, ours, theirs) -> bool:
+    """The same answer, where a peer returns one that can be compared."""
+    if task == "Viterbi" and np.ndim(theirs):
+        return True  # dynamax returns the path alone
+    return np.allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def seconds(call: Callable) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(size: str, emission: str, quick: bool) -> list[dict]:
+    """Medians of all libraries at all tasks, taken in turns."""
+    problem = Problem(SIZES[size], emission)
+    made = {}
+    for name, of in LIBRARIES.items():
+        try:
+            made[name] = of(problem)
+        except ImportError:
+            print(f"{name}: not installed")
+    rows = []
+    for task in TASKS:
+        calls, answers, first = {}, {}, {}
+        for name, tasks in made.items():
+            if task not in tasks:
+                continue
+            try:
+                first[name] = seconds(
+                    lambda name=name: answers.update({name: tasks[task]()})
+                )
+            except Exception as error:
+                print(
+                    f"{size} {emission} {task}: {name} gave {type(error).__name__}: {error}"
+                )
+                continue
+            if name != "hmmlib" and not agree(task, answers["hmmlib"], answers[name]):
+                print(f"{size} {emission} {task}: {name} differs, left out")
+                continue
+            calls[name] = tasks[task]
+        answers.clear()
+        taken = {name: [] for name in calls}
+        for name in [n for n in calls if first[n] > TOO_LONG]:
+            taken[name] = [first[name]]
+            del calls[name]
+        budget = time.perf_counter() + (0.5 if quick else SECONDS) * len(calls)
+        rounds = 0
+        while calls and (rounds < 3 or time.perf_counter() < budget) and rounds < 200:
+            for name, call in calls.items():
+                taken[name].append(seconds(call))
+            rounds += 1
+        for name, times in taken.items():
+            rows.append({"size": size, "emission": emission, "task": task, "library": name,
+                         "seconds": f"{statistics.median(times):.3g}",
+                         "first": f"{first[name]:.3g}"})  # fmt: skip
+        shown = {row["library"]: row["seconds"] for row in rows if row["task"] == task}
+        print(f"{size:15} {emission:12} {task:15}", shown, flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="half a second a task")
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES))
+    parser.add_argument("--emissions", nargs="*", default=["categorical", "Gaussian"])
+    parser.add_argument("--no-file", action="store_true", help="print only")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows = []
+    for size in options.sizes:
+        for emission in options.emissions:
+            rows += compare(size, emission, options.quick)
+    table = pd.DataFrame(rows)
+    if not options.no_file:
+        table.to_csv(TARGET, index=False, lineterminator="\n")
+    table["seconds"] = table["seconds"].astype(float)
+    wide = table.pivot_table(
+        "seconds", ["size", "emission", "task"], "library", sort=False
+    )
+    ours, peers = wide.pop("hmmlib"), wide
+    print((peers.min(axis=1) / ours).unstack("task").round(2).to_string())
+    for package in (
+        "hmmlib",
+        "hmmlearn",
+        "dynamax",
+        "jax",
+        "pomegranate",
+        "torch",
+        "numba",
+    ):
+        try:
+            print(package, version(package), end="; ")
+        except PackageNotFoundError:
+            print(package, "missing", end="; ")
+    print(platform.machine(), f"{torch.get_num_threads()} threads")
+
+
+if __name__ == "__main__":
+    main()

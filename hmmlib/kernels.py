@@ -1,0 +1,262 @@
+"""The recursion of `hmmlib.recursion`, compiled for the CPU: the same loops, in floats.
+
+Letters and axes as there; everything is float64, of one chain, with N sequences in front.
+Messages are kept as probabilities that sum to one, and what is divided away is summed up
+as a logarithm. That is exact unless a message underflows that nothing can refill, behind
+a forbidden move; the kernels see it and say so (`exact` is False), and the caller takes
+the logarithms of `recursion` instead. Nothing is compiled before it is called, and what
+is compiled is kept on disk.
+"""
+
+import itertools
+import threading
+
+import numpy as np
+from numba import njit
+
+TINY = 1e-280  # below it, a message is as good as lost
+DENSE = 1e-100  # with moves above it, each state is refilled from any other
+WORK = 2e6  # multiplications that are worth a second thread
+
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@compiled
+def forward(
+    log_initial,  # (K,)
+    log_transitions,  # (1, K, K), or (T-1, K, K) when they change with time
+    log_likelihoods,  # (N, T, K)
+    lengths,  # (N,)
+    first,  # sequences from `first`
+    last,  # to before `last` are done
+    alpha,  # (N, T, K) out: p(z_t | x_{1:t}); or (N, 1, K): only the last one
+    likelihoods,  # (N, T, K) out: p(x_t | z_t), scaled; or (N, 1, K): not kept
+    evidence,  # (N,) out: log p(x_{1:T}), -inf if impossible
+    exact,  # (N,) out: False where scaling lost something
+):
+    """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1], divided by its sum."""
+    num_states = len(log_initial)
+    keep = alpha.shape[1] > 1
+    varying = len(log_transitions) > 1
+    matrix = np.empty((num_states, num_states))
+    message, entered = np.empty(num_states), np.empty(num_states)
+    shift, dense, representable = to_probs(log_transitions[0], matrix)
+    for n in range(first, last):
+        top = max_finite(log_initial)
+        total, scale, kept = top, 1.0, True
+        for j in range(num_states):
+            entered[j] = np.exp(log_initial[j] - top)
+        for t in range(lengths[n]):
+            if t > 0:
+                if varying:
+                    shift, dense, representable = to_probs(
+                        log_transitions[t - 1], matrix
+                    )
+                kept &= representable
+                move(message, matrix, entered)
+                total += shift
+            # The largest likelihood among the states that can be entered becomes 1.
+            best = -np.inf
+            for j in range(num_states):
+                if entered[j] > 0.0:
+                    best = max(best, log_likelihoods[n, t, j])
+            if best == -np.inf:
+                total = -np.inf
+                break
+            norm = 0.0
+            row = t if keep else 0
+            for j in range(num_states):
+                likelihood = 0.0
+                if entered[j] > 0.0:
+                    likelihood = np.exp(log_likelihoods[n, t, j] - best)
+                message[j] = entered[j] * likelihood
+                norm += message[j]
+                if keep:
+                    likelihoods[n, row, j] = likelihood
+            if norm < TINY:
+                kept = False
+                break
+            for j in range(num_states):
+                message[j] /= norm
+                if (
+                    message[j] < TINY
+                    and not dense
+                    and entered[j] > 0.0
+                    and log_likelihoods[n, t, j] > -np.inf
+                ):
+                    kept = False
+                alpha[n, row, j] = message[j]
+            total += best
+            scale *= norm
+            if scale < 1e-100 or scale > 1e100:
+                total += np.log(scale)
+                scale = 1.0
+        evidence[n] = total + np.log(scale)
+        exact[n] = kept
+
+
+@compiled
+def backward(
+    log_transitions,  # as for forward
+    alpha,  # (N, T, K) of forward
+    likelihoods,  # (N, T, K) of forward
+    evidence,  # (N,) of forward; an impossible sequence is left out
+    lengths,
+    first,
+    last,
+    smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); may be `likelihoods`, which are used up
+    moves,  # (N, K, K) out: expected moves; or (N, 0, 0): not counted
+):
+    """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
+    num_states = alpha.shape[2]
+    counting = moves.shape[1] > 0
+    varying = len(log_transitions) > 1
+    matrix = np.empty((num_states, num_states))
+    turned = np.empty((num_states, num_states))
+    beta, onward = np.empty(num_states), np.empty(num_states)
+    pairs = np.empty((num_states, num_states))
+    to_probs(log_transitions[0], matrix)
+    turned[:] = matrix.T
+    for n in range(first, last):
+        if evidence[n] == -np.inf:
+            smoothed[n], moves[n] = 0.0, 0.0
+            continue
+        end = lengths[n] - 1
+        beta[:] = 1.0
+        pairs[:] = 0.0
+        for j in range(num_states):
+            onward[j] = likelihoods[n, end, j]  # before smoothed overwrites it
+            smoothed[n, end, j] = alpha[n, end, j]
+        for t in range(end - 1, -1, -1):
+            if varying:
+                to_probs(log_transitions[t], matrix)
+                turned[:] = matrix.T
+            move(onward, turned, beta)
+            norm, largest = 0.0, 0.0
+            for i in range(num_states):
+                norm += alpha[n, t, i] * beta[i]
+                if alpha[n, t, i] > 0.0:  # what cannot be reached does not count
+                    largest = max(largest, beta[i])
+            if counting:
+                for i in range(num_states):
+                    weight = alpha[n, t, i] / norm
+                    if weight > 0.0:
+                        for j in range(num_states):
+                            pairs[i, j] += (
+                                weight * onward[j] * (matrix[i, j] if varying else 1.0)
+                            )
+            for i in range(num_states):
+                likelihood = likelihoods[n, t, i]
+                smoothed[n, t, i] = alpha[n, t, i] * beta[i] / norm
+                onward[i] = 0.0
+                if alpha[n, t, i] > 0.0:
+                    onward[i] = likelihood * beta[i] / largest
+        if counting:
+            for i in range(num_states):
+                for j in range(num_states):
+                    moves[n, i, j] = pairs[i, j] * (1.0 if varying else matrix[i, j])
+
+
+@compiled
+def best_path(
+    log_initial, log_transitions, log_likelihoods, lengths, first, last, log_joint, states
+):  # fmt: skip
+    """delta[t+1] = max(delta[t] + log_transition) + log_likelihood[t+1], traced back.
+
+    No back-pointers: the scores of one column are computed again along the path.
+    """
+    num_states, num_steps = len(log_initial), log_likelihoods.shape[1]
+    varying = len(log_transitions) > 1
+    delta = np.empty((num_steps, num_states))
+    for n in range(first, last):
+        end = lengths[n]
+        for j in range(num_states):
+            delta[0, j] = log_initial[j] + log_likelihoods[n, 0, j]
+        for t in range(1, end):
+            matrix = log_transitions[t - 1 if varying else 0]
+            entered, left = delta[t], delta[t - 1]
+            entered[:] = -np.inf
+            for i in range(num_states):
+                score = left[i]
+                if score > -np.inf:
+                    for j in range(num_states):
+                        entered[j] = max(entered[j], score + matrix[i, j])
+            for j in range(num_states):
+                entered[j] += log_likelihoods[n, t, j]
+        at = np.argmax(delta[end - 1])
+        log_joint[n] = delta[end - 1, at]
+        states[n, end:] = -1
+        if log_joint[n] == -np.inf:
+            states[n] = -1
+            continue
+        states[n, end - 1] = at
+        for t in range(end - 2, -1, -1):
+            matrix = log_transitions[t if varying else 0]
+            best, chosen = -np.inf, 0
+            for i in range(num_states):
+                score = delta[t, i] + matrix[i, at]
+                if score > best:
+                    best, chosen = score, i
+            at = chosen
+            states[n, t] = at
+
+
+@compiled
+def move(message, matrix, entered):
+    """entered[j] = sum_i message[i] * matrix[i, j]."""
+    num_states = len(message)
+    if num_states <= 8:
+        for j in range(num_states):
+            total = 0.0
+            for i in range(num_states):
+                total += message[i] * matrix[i, j]
+            entered[j] = total
+    else:
+        entered[:] = 0.0
+        for i in range(num_states):
+            weight = message[i]
+            if weight != 0.0:
+                for j in range(num_states):
+                    entered[j] += weight * matrix[i, j]
+
+
+@compiled
+def to_probs(log_matrix, matrix):
+    """exp(log_matrix - shift) into matrix; shift, all above DENSE?, nothing lost?"""
+    shift = -np.inf
+    for i in range(log_matrix.shape[0]):
+        shift = max(shift, max_finite(log_matrix[i]))
+    smallest, representable = np.inf, True
+    for i in range(log_matrix.shape[0]):
+        for j in range(log_matrix.shape[1]):
+            matrix[i, j] = np.exp(log_matrix[i, j] - shift)
+            smallest = min(smallest, matrix[i, j])
+            if matrix[i, j] < TINY and log_matrix[i, j] > -np.inf:
+                representable = False
+    return shift, smallest > DENSE, representable
+
+
+@compiled
+def max_finite(row):
+    """The largest entry, or 0 where all are -inf."""
+    best = -np.inf
+    for j in range(len(row)):
+        best = max(best, row[j])
+    return best if best > -np.inf else 0.0
+
+
+def in_parallel(work, num_sequences: int, cost: float, num_threads: int) -> None:
+    """`work(first, last)` for all sequences, shared among threads where it is worth it.
+
+    `cost` counts multiplications. Kernels let go of the interpreter's lock, so that plain
+    threads suffice, and several processes do not meet.
+    """
+    shares = int(min(num_threads, num_sequences, max(cost // WORK, 1)))
+    edges = [num_sequences * share // shares for share in range(shares + 1)]
+    ranges = list(itertools.pairwise(edges))
+    threads = [threading.Thread(target=work, args=each) for each in ranges[1:]]
+    for thread in threads:
+        thread.start()
+    work(*ranges[0])
+    for thread in threads:
+        thread.join()

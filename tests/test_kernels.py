@@ -1,0 +1,218 @@
+"""The compiled loops give the answers of the recursion, and step aside where they cannot."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from random_models import random_potentials
+from torch.testing import assert_close
+
+from hmmlib import inference, kernels
+from hmmlib.inference import (
+    expected_counts,
+    filter_states,
+    log_likelihood,
+    sample_states,
+    smooth_states,
+    viterbi,
+)
+from hmmlib.recursion import Potentials
+
+QUESTIONS = (log_likelihood, filter_states, smooth_states, expected_counts, viterbi)
+
+
+def by_recursion(question, p, *arguments):
+    """The same question, with the compiled loops out of reach."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "_compiles", lambda p: False)
+        return question(p, *arguments)
+
+
+@st.composite
+def one_chain(draw):
+    """One chain of 1-12 states; a sequence or a ragged batch; moves fixed or changing."""
+    num_steps = draw(st.integers(1, 25))
+    batch = draw(st.sampled_from([(), (3,)]))
+    lengths = None
+    if batch and draw(st.booleans()):
+        ends = st.integers(1, num_steps)
+        lengths = torch.tensor(draw(st.lists(ends, min_size=3, max_size=3)))
+    p = random_potentials(
+        seed=draw(st.integers(0, 2**31)),
+        sizes=(draw(st.sampled_from([1, 2, 3, 8, 9, 12])),),
+        num_steps=num_steps,
+        batch=batch,
+        changing=draw(st.booleans()),
+        forbidden=draw(st.sampled_from([0.0, 0.4])),
+        lengths=lengths,
+    )
+    missing = torch.rand(p.log_likelihoods.shape[:-1]) < 0.2
+    scores = p.log_likelihoods.masked_fill(missing[..., None], 0.0)
+    return p._replace(log_likelihoods=scores * draw(st.sampled_from([1.0, 30.0])))
+
+
+@given(one_chain())
+def test_kernels_are_the_recursion(p):
+    for question in QUESTIONS:
+        try:
+            expected = by_recursion(question, p)
+        except ValueError as error:
+            with pytest.raises(ValueError, match=str(error).split()[1]):
+                question(p)
+            continue
+        found = question(p)
+        if question is viterbi:  # of equally good paths, one
+            assert_close(found.log_joint, expected.log_joint, rtol=1e-12, atol=1e-9)
+            dead = expected.log_joint.isneginf()
+            assert (found.states[dead] == -1).all()
+            continue
+        assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@given(one_chain())
+def test_the_compiled_gradient_is_that_of_the_recursion(p):
+    leaves = [x.clone().requires_grad_() for x in (p[0], p[1][0], p[2])]
+    q = Potentials(leaves[0], (leaves[1],), leaves[2], p.lengths)
+    found = torch.autograd.grad(log_likelihood(q).sum(), leaves, allow_unused=True)
+    expected = by_recursion(
+        lambda q: torch.autograd.grad(
+            log_likelihood(q).sum(), leaves, allow_unused=True
+        ),
+        q,
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+        assert ours.isfinite().all()
+
+
+def test_the_best_path_has_the_best_score():
+    from hmmlib.enumeration import path_log_joints
+
+    for seed in range(30):
+        p = random_potentials(seed, (4,), 20, changing=bool(seed % 2), forbidden=0.2)
+        best = viterbi(p)
+        if best.log_joint > -torch.inf:
+            score = path_log_joints(p, best.states[None])[0]
+            assert_close(score, best.log_joint, rtol=1e-12, atol=1e-9)
+
+
+def exact(p):
+    """Did scaling hold, for each sequence?"""
+    initial, matrices, scores, ends = inference._as_arrays(p)
+    shape = (len(scores), scores.shape[1], len(initial))
+    flags, evidence = np.ones(len(scores), dtype=bool), np.empty(len(scores))
+    kernels.forward(initial, matrices, scores, ends, 0, len(scores), np.zeros(shape),
+                    np.zeros(shape), evidence, flags)  # fmt: skip
+    return flags
+
+
+def test_where_scaling_loses_something_the_logarithms_answer():
+    """Two ways that never meet; the worse one by 2,000 nats is the only one at the end."""
+    lost = torch.zeros(1, 6, 2).double()
+    lost[0, 2, 0], lost[0, 5, 1] = -2000.0, -torch.inf
+    even, stay = torch.tensor([0.5, 0.5]).double().log(), torch.eye(2).double().log()
+    p = Potentials(even, (stay,), lost)
+    assert not exact(p).any()
+    assert_close(log_likelihood(p).item(), -2000.0 + np.log(0.5))
+    assert (smooth_states(p).smoothed_probs[0, :, 0] == 1).all()
+    assert (expected_counts(p).transitions[0, 0, 0] == 5).all()
+
+    extreme = random_potentials(0, (3,), 5)
+    far = extreme._replace(log_transitions=(extreme.log_transitions[0] * 500,))
+    assert not exact(far._replace(log_likelihoods=far.log_likelihoods[None])).any()
+    assert_close(log_likelihood(far), by_recursion(log_likelihood, far))
+
+
+def test_states_that_lie_far_apart_are_no_reason_to_step_aside():
+    apart = random_potentials(1, (3,), 50, batch=(1,))
+    apart = apart._replace(log_likelihoods=apart.log_likelihoods * 1000)
+    assert exact(apart).all()
+    for question in (log_likelihood, smooth_states, expected_counts):
+        assert_close(
+            question(apart), by_recursion(question, apart), rtol=1e-9, atol=1e-9
+        )
+
+
+def test_float32_is_computed_in_float64():
+    p = random_potentials(2, (3,), 30_000)
+    p = Potentials(
+        *(x.log_softmax(-1) for x in (p[0],)), (p[1][0].log_softmax(-1),), p[2]
+    )
+    single = Potentials(p[0].float(), (p[1][0].float(),), p[2].float())
+    found, expected = smooth_states(single), smooth_states(p)
+    assert found.smoothed_probs.dtype == torch.float32
+    assert_close(
+        found.smoothed_probs.double(), expected.smoothed_probs, atol=1e-3, rtol=0
+    )
+    assert_close(found.smoothed_probs.sum(1), torch.ones(30_000))
+
+
+def test_threads_share_the_sequences():
+    p = random_potentials(3, (12,), 300, batch=(70,))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = [question(p) for question in QUESTIONS]
+        torch.set_num_threads(4)
+        together = [question(p) for question in QUESTIONS]
+    finally:
+        torch.set_num_threads(before)
+    for one, four in zip(alone, together, strict=True):
+        assert_close(one, four, rtol=0, atol=0)
+    done = []
+    kernels.in_parallel(lambda *each: done.append(each), 10, 1e9, 3)
+    assert sorted(done) == [(0, 3), (3, 6), (6, 10)]
+
+
+def test_posterior_samples_follow_the_smoothed_probabilities():
+    p = random_potentials(4, (3,), 8)
+    draws = sample_states(p, 4000, seed=0)
+    shares = torch.nn.functional.one_hot(draws, 3).double().mean(0)
+    assert_close(shares, smooth_states(p).smoothed_probs, atol=0.04, rtol=0)
+
+
+FIRST_CALL = """
+import time
+import torch
+from hmmlib import kernels
+from hmmlib.hmm import HMM
+from hmmlib.inference import expected_counts, viterbi
+assert not any(f.signatures for f in (kernels.forward, kernels.backward, kernels.best_path))
+start = time.perf_counter()
+p = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]]).potentials([0, 1])
+print(expected_counts(p).log_likelihood.item(), viterbi(p).log_joint.item())
+print(time.perf_counter() - start)
+"""
+
+
+def test_nothing_compiles_at_import_and_processes_share_a_cache(tmp_path):
+    """Two fresh processes fill one empty cache at once; a third one finds it full."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", FIRST_CALL]
+    pipes = {"stdout": subprocess.PIPE, "text": True}
+    racing = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    said = [process.communicate()[0] for process in racing]
+    third = subprocess.run(command, env=environment, check=True, **pipes).stdout
+    assert all(process.returncode == 0 for process in racing)
+    numbers = {each.splitlines()[0] for each in [*said, third]}
+    assert len(numbers) == 1 and list(tmp_path.rglob("*.nbc"))
+    cold, warm = (float(each.splitlines()[1]) for each in (said[0], third))
+    assert warm < cold / 2
+
+
+def test_long_series_take_no_python_loop():
+    """A hundred times the steps of the recursion in less than its time."""
+    short, long = (random_potentials(5, (3,), steps) for steps in (2_000, 200_000))
+    log_likelihood(long)
+    start = time.perf_counter()
+    log_likelihood(long)
+    compiled = time.perf_counter() - start
+    start = time.perf_counter()
+    by_recursion(log_likelihood, short)
+    assert compiled < time.perf_counter() - start
