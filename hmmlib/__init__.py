@@ -3,6 +3,7 @@
 hmm          the model; `HMM.potentials` turns it and its observations into logarithms
 inference    the questions asked of them: evidence, filtering, smoothing, Viterbi, samples
 recursion    the one algorithm behind all answers; enumeration, the slow one it is checked by
+kernels      the same recursion, compiled for the CPU
 learning     Baum-Welch, gradient ascent, restarts, which state is which
 factorial    several chains, one observation, exactly
 nilm, meter  a house's power, split among its appliances

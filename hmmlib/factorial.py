@@ -3,18 +3,23 @@
 Letters and axes as in `hmmlib.recursion`: a message has one axis for each chain, and a
 step costs M · K^(M+1), not K^(2M). Long series are taken in blocks of about the square
 root of T steps: messages are kept at the start of each block and computed again inside,
-so that memory grows with sqrt(T) · prod(K).
+so that memory grows with sqrt(T) · prod(K). On the CPU, blocks go through the compiled
+loops of `hmmlib.kernels`, unless gradients are wanted or moves are forbidden.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Normal
 from tqdm.auto import tqdm
 
+import hmmlib.kernels as kernels
 from hmmlib.checks import as_count
 from hmmlib.hmm import HMM, Sample, as_probs, log, log_prob, parameters, rebuilt
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
@@ -27,6 +32,7 @@ from hmmlib.recursion import (
 )
 
 MOST_BYTES = 4e9  # of messages held at once
+SMALLEST_MOVE = 1e-30  # compiled sums want all moves of a chain at least that probable
 WORKING_BLOCKS = 8  # as many as smoothing holds: starts, scores, alpha, beta, ...
 
 
@@ -164,7 +170,11 @@ class FactorialHMM:
         States are -1 where no path is possible. Raises ValueError as `potentials` does.
         """
         starts, log_joint = self._starts(observations, torch.amax, progress)
-        paths = self._traced(starts, observations, torch.amax, torch.argmax, progress)
+        if self._loops is not None:
+            paths = self._best_states(starts, observations, progress)
+        else:
+            choices = torch.amax, torch.argmax
+            paths = self._traced(starts, observations, *choices, progress)
         if log_joint.isneginf():
             paths = torch.full_like(paths, -1)
         return BestPath(log_joint, paths)
@@ -207,21 +217,19 @@ class FactorialHMM:
         """
         starts, evidence = self._starts(observations, torch.logsumexp, progress)
         self._possible(evidence)
-        _, matrices = self._moves()
-        turned = [matrix.mT for matrix in matrices]
         after, marginals = torch.zeros(self.sizes, dtype=evidence.dtype), []
         blocks = self._blocks(self._observations(observations))
         for start, block in self._backwards(starts, blocks, progress):
             scores = self._log_likelihoods(block)
-            alpha = forward(Potentials(start, matrices, scores))
+            alpha, _ = self._forward(start, scores, torch.logsumexp)
             # What is known from later blocks enters as one more likelihood of the last step.
             known = torch.cat([scores[:-1], scores[-1:] + after])
-            beta = backward(Potentials(start, matrices, known))
+            beta, before = self._backward(known)
             beta[-1] = after
             joint = alpha + beta
             probs = joint.flatten(1).softmax(-1).reshape(joint.shape)
             marginals.append([self._marginal(probs, m) for m in range(len(self.sizes))])
-            after = move(scores[0] + beta[0], turned, torch.logsumexp)
+            after = before
         chains = zip(*reversed(marginals), strict=True)
         return Smoothed(evidence, tuple(torch.cat(chain) for chain in chains))
 
@@ -313,18 +321,77 @@ class FactorialHMM:
 
     def _starts(self, observations, reduce: Callable, progress: bool, keep=True):
         """The message before each block, (*S), and the reduced last one, ()."""
-        message, matrices = self._moves()
+        message, blocks = (
+            self._moves()[0],
+            self._blocks(self._observations(observations)),
+        )
         starts = []
-        blocks = self._blocks(self._observations(observations))
-        for block in tqdm(blocks, disable=not progress, desc="forwards"):
-            if keep:
+        if keep and self._loops is not None:
+            # One array, since many small ones would keep the heap from shrinking.
+            starts = torch.empty(len(blocks), *self.sizes, dtype=message.dtype)
+        bar = tqdm(blocks, disable=not progress, desc="forwards")
+        for n, block in enumerate(bar):
+            if keep and self._loops is None:
                 starts.append(message)
-            alpha = message
-            scores = self._log_likelihoods(block)
-            for t, score in enumerate(scores):
-                alpha = (move(alpha, matrices, reduce) if t else alpha) + score
-            message = move(alpha, matrices, reduce)
-        return starts, reduce(alpha.flatten(), -1)
+            elif keep:
+                starts[n] = message
+            alpha, message = self._forward(
+                message, self._log_likelihoods(block), reduce
+            )
+        return starts, reduce(alpha[-1].flatten(), -1)
+
+    def _forward(self, start: Tensor, scores: Tensor, reduce: Callable):
+        """Messages of a block, (B, *S), and the last one moved a step on, (*S)."""
+        best, loops = reduce is torch.amax, self._loops
+        if loops is None or not (best or loops.dense):
+            _, matrices = self._moves()
+            messages = forward(Potentials(start, matrices, scores), reduce)
+            return messages, move(messages[-1], matrices, reduce)
+        known = loops.flat(scores)
+        messages, onward = np.empty_like(known), np.empty(known.shape[1])
+        matrices = loops.log_moves if best else loops.moves
+        kernels.joint_forward(
+            loops.flat(start[None])[0],
+            matrices,
+            loops.sizes,
+            known,
+            best,
+            messages,
+            onward,
+        )
+        return loops.shaped(messages, scores), loops.shaped(onward, start)
+
+    def _backward(self, known: Tensor):
+        """Backward messages of a block, (B, *S), and the one of the step before it, (*S)."""
+        loops = self._loops
+        if loops is None or not loops.dense:
+            _, matrices = self._moves()
+            beta = backward(Potentials(known[0], matrices, known))
+            turned = [matrix.mT for matrix in matrices]
+            return beta, move(known[0] + beta[0], turned, torch.logsumexp)
+        scores = loops.flat(known)
+        messages, onward = np.empty_like(scores), np.empty(scores.shape[1])
+        turned = np.ascontiguousarray(loops.moves.transpose(0, 2, 1))
+        kernels.joint_backward(turned, loops.sizes, scores, messages, onward)
+        return loops.shaped(messages, known), loops.shaped(onward, known[0])
+
+    @cached_property
+    def _loops(self):
+        """The moves as the compiled loops take them; None where these do not serve."""
+        probs = self.transition_matrices
+        emitted = parameters(self.emission).values()
+        if any(x.requires_grad for x in (*self.initial_probs, *probs, *emitted)) or any(
+            x.device.type != "cpu" for x in probs
+        ):
+            return None
+        size = max(self.sizes)
+        moves = np.zeros((len(probs), size, size))
+        for m, matrix in enumerate(probs):
+            moves[m, : len(matrix), : len(matrix)] = matrix.numpy()
+        with np.errstate(divide="ignore"):
+            log_moves = np.log(moves)
+        smallest = min(matrix.min().item() for matrix in probs)
+        return _Loops(np.array(self.sizes), moves, log_moves, smallest > SMALLEST_MOVE)
 
     def _backwards(self, starts: list, blocks: list, progress: bool):
         pairs = list(zip(starts, blocks, strict=True))[::-1]
@@ -340,8 +407,7 @@ class FactorialHMM:
         blocks = self._blocks(self._observations(observations), num_samples or 0)
         path, following = [], None
         for start, block in self._backwards(starts, blocks, progress):
-            scores = self._log_likelihoods(block)
-            messages = forward(Potentials(start, matrices, scores), reduce)
+            messages, _ = self._forward(start, self._log_likelihoods(block), reduce)
             for message in reversed(messages):
                 if following is not None:
                     message = message + leading_to(following, matrices)
@@ -352,6 +418,19 @@ class FactorialHMM:
                 path.append(following)
         return torch.stack(path[::-1], dim=-2)
 
+    def _best_states(self, starts, observations, progress) -> Tensor:
+        """The best joint path, compiled; (T, M)."""
+        loops, blocks = self._loops, self._blocks(self._observations(observations))
+        following, end = np.full(len(self.sizes), -1), sum(map(len, blocks))
+        states = np.empty((end, len(self.sizes)), dtype=np.int64)
+        for start, block in self._backwards(starts, blocks, progress):
+            scores = self._log_likelihoods(block)
+            messages = loops.flat(self._forward(start, scores, torch.amax)[0])
+            here = states[end - len(block) : end]
+            kernels.joint_path(messages, loops.log_moves, loops.sizes, following, here)
+            following, end = here[0], end - len(block)
+        return torch.from_numpy(states)
+
     def _marginal(self, probs: Tensor, chain: int) -> Tensor:
         others = [1 + m for m in range(len(self.sizes)) if m != chain]
         return probs.sum(others) if others else probs
@@ -361,6 +440,25 @@ class FactorialHMM:
             raise ValueError(
                 "observations: they have probability 0 under this model, no posterior exists"
             )
+
+
+class _Loops(NamedTuple):
+    """Moves of all chains in the form of `hmmlib.kernels`."""
+
+    sizes: np.ndarray  # (M,)
+    moves: np.ndarray  # (M, K, K), padded with 0
+    log_moves: np.ndarray
+    dense: bool  # are all moves possible, so that nothing is lost to underflow?
+
+    @staticmethod
+    def flat(values: Tensor) -> np.ndarray:
+        """(B, *S) as (B, prod(S)) in float64."""
+        array = values.detach().flatten(1).numpy()
+        return np.ascontiguousarray(array, dtype=np.float64)
+
+    @staticmethod
+    def shaped(array: np.ndarray, like: Tensor) -> Tensor:
+        return torch.from_numpy(array).to(like.dtype).reshape(like.shape)
 
 
 def mean_field(

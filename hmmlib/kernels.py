@@ -260,3 +260,107 @@ def in_parallel(work, num_sequences: int, cost: float, num_threads: int) -> None
     work(*ranges[0])
     for thread in threads:
         thread.join()
+
+
+@compiled
+def joint_forward(start, matrices, sizes, scores, best, messages, onward):
+    """Messages of several chains over a block of steps, in logarithms.
+
+    start     (S,)           the message before the block's first score, S = prod(sizes)
+    matrices  (M, K, K)      log transitions, padded; sizes (M,) says how much counts
+    scores    (B, S)         log p(x_t | z_t)
+    best      bool           keep the best path instead of adding up
+    messages  (B, S)   out   log p(x_{1:t}, z_t), or the score of the best path
+    onward    (S,)     out   the last message, moved one step on
+    """
+    spare = np.empty_like(start)
+    for t in range(len(scores)):
+        for s in range(len(start)):
+            messages[t, s] = (start if t == 0 else onward)[s] + scores[t, s]
+        onward[:] = messages[t]
+        joint_move(onward, spare, matrices, sizes, best)
+
+
+@compiled
+def joint_backward(matrices, sizes, known, messages, onward):
+    """beta of a block, backwards: `known` is (B, S), log p(x_t | z_t), with all that later
+    blocks say added to its last row; `matrices` are turned round. Out as for forward.
+    """
+    spare = np.empty(known.shape[1])
+    onward[:] = 0.0
+    for t in range(len(known) - 1, -1, -1):
+        messages[t] = onward
+        onward += known[t]
+        joint_move(onward, spare, matrices, sizes, False)
+
+
+@compiled
+def joint_move(message, spare, matrices, sizes, best):
+    """In place: reduce over the state left, one chain at a time. Rows M K^(M+1)."""
+    top = 0.0
+    if not best:
+        top = max_finite(message)
+        for s in range(len(message)):
+            message[s] = np.exp(message[s] - top)
+    before, after = 1, len(message)
+    for m in range(len(sizes)):
+        size = sizes[m]
+        after //= size
+        for b in range(before):
+            for j in range(size):
+                into = (b * size + j) * after
+                for i in range(size):
+                    out_of, weight = (b * size + i) * after, matrices[m, i, j]
+                    if best and i == 0:
+                        for a in range(after):
+                            spare[into + a] = message[out_of + a] + weight
+                    elif best:
+                        for a in range(after):
+                            score = message[out_of + a] + weight
+                            spare[into + a] = max(spare[into + a], score)
+                    elif i == 0:
+                        for a in range(after):
+                            spare[into + a] = message[out_of + a] * weight
+                    else:
+                        for a in range(after):
+                            spare[into + a] += message[out_of + a] * weight
+        before *= size
+        message[:] = spare
+    if not best:
+        for s in range(len(message)):
+            message[s] = np.log(message[s]) + top
+
+
+@compiled
+def joint_path(messages, matrices, sizes, following, states):
+    """The best joint states of a block, (B, M), from its messages of `joint_forward`.
+
+    `following` (M,) are the states after the block, -1 at the very end; `matrices` are
+    log transitions. No back-pointers: scores are computed again, along the path.
+    """
+    num_steps, num_states = messages.shape
+    scores, chosen = np.empty(num_states), following.copy()
+    for t in range(num_steps - 1, -1, -1):
+        scores[0] = 0.0
+        if chosen[0] >= 0:
+            length = 1
+            for m in range(
+                len(sizes)
+            ):  # one chain more: each entry becomes `size` ones
+                size = sizes[m]
+                for b in range(length - 1, -1, -1):
+                    base = scores[b]
+                    for i in range(size - 1, -1, -1):
+                        scores[b * size + i] = base + matrices[m, i, chosen[m]]
+                length *= size
+        else:
+            scores[:] = 0.0
+        best, at = -np.inf, 0
+        for s in range(num_states):
+            score = scores[s] + messages[t, s]
+            if score > best:
+                best, at = score, s
+        for m in range(len(sizes) - 1, -1, -1):
+            chosen[m] = at % sizes[m]
+            at //= sizes[m]
+        states[t] = chosen
