@@ -16,6 +16,7 @@ from torch.distributions import (
 )
 
 from hmmlib.checks import as_count, as_lengths
+from hmmlib.kernels import gathered
 from hmmlib.recursion import Potentials
 
 
@@ -97,12 +98,24 @@ class HMM:
         values that no state can emit, such as a symbol out of range.
         """
         values, seen = self.observed_values(observations, lengths, observed)
-        log_likelihoods = torch.zeros(
-            *seen.shape, self.num_states, dtype=values.dtype, device=values.device
-        )
-        if seen.any():
+        if type(self.emission) is Categorical:
+            table = symbol_log_probs(self.emission).mT.to(values.dtype)  # (V, K)
+            rows = values.long().reshape(-1)
+            if len(rows) < seen.numel():  # one row more: nothing seen
+                table = torch.nn.functional.pad(table, (0, 0, 0, 1))
+                everywhere = rows.new_full(seen.shape, len(table) - 1)
+                rows = everywhere.masked_scatter_(seen, rows)
+            log_likelihoods = gathered(table.contiguous(), rows.reshape(seen.shape))
+        elif len(values) == seen.numel():
             scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
-            log_likelihoods = log_likelihoods.index_put((seen,), scores)
+            log_likelihoods = scores.reshape(*seen.shape, self.num_states)
+        else:
+            log_likelihoods = torch.zeros(
+                *seen.shape, self.num_states, dtype=values.dtype, device=values.device
+            )
+            if len(values):
+                scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
+                log_likelihoods = log_likelihoods.index_put((seen,), scores)
         if lengths is not None:
             lengths = as_lengths(lengths, seen.shape).to(seen.device)
         return Potentials(
@@ -151,8 +164,9 @@ class HMM:
             seen = seen & (
                 torch.arange(steps[-1], device=seen.device) < lengths[:, None]
             )
-        values = observations[seen]
-        if seen.any():
+        all_seen = observations.flatten(0, len(steps) - 1)
+        values = all_seen if seen.all() else observations[seen]
+        if len(values):
             _check_support(emission, values.unsqueeze(1), seen)
         return values, seen
 
@@ -322,6 +336,11 @@ def _as_tensor(name: str, values) -> Tensor:
 
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:
     """Raise ValueError for the first value, (steps, 1, *event), that no state emits."""
+    if type(emission) is Categorical:
+        num_symbols = emission.probs.shape[-1]
+        within = values.amin() >= 0 and values.amax() < num_symbols
+        if within and not (values % 1).any():
+            return
     finite = (
         values.isfinite().flatten(2).all(-1) if values.ndim > 2 else values.isfinite()
     )

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 
 import hmmlib.kernels as kernels
 from hmmlib.checks import as_count, as_lengths
+from hmmlib.kernels import origin
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
 
 PAIRS_AT_ONCE = (
@@ -242,13 +243,16 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
         steps = shape[:2] if len(shape) > len(sizes) + 1 else shape[:1]
         lengths = as_lengths(lengths, steps).to(log_likelihoods.device)
         potentials = potentials._replace(lengths=lengths)
-        log_likelihoods = log_likelihoods.masked_fill(~_running(potentials), 0.0)
-        potentials = potentials._replace(log_likelihoods=log_likelihoods)
+        if lengths.amin() < log_likelihoods.shape[1]:
+            log_likelihoods = log_likelihoods.masked_fill(~_running(potentials), 0.0)
+            potentials = potentials._replace(log_likelihoods=log_likelihoods)
     named = [(f"log_transitions[{m}]", a) for m, a in enumerate(log_transitions)]
-    named += [("log_initial", log_initial), ("log_likelihoods", log_likelihoods)]
+    # Scores that were gathered from a table need no look at each of them.
+    table, _ = origin(log_likelihoods)
+    named += [("log_initial", log_initial), ("log_likelihoods", table)]
     for name, values in named:
-        wrong = values.isnan() | values.isposinf()
-        if wrong.any():
+        if values.numel() and not values.amax() < torch.inf:  # NaN is not below either
+            wrong = values.isnan() | values.isposinf()
             where = wrong.nonzero()[0].tolist()
             raise ValueError(
                 f"{name}: {values[tuple(where)]} at {where}, needs numbers below infinity"
@@ -339,22 +343,45 @@ def _compiles(potentials: Potentials) -> bool:
     )
 
 
-def _as_arrays(potentials: Potentials) -> tuple[np.ndarray, ...]:
-    """(K,), (1 or T-1, K, K), (N, T, K) float64 and (N,) int64, as the kernels take them."""
+class _Arrays(NamedTuple):
+    """Potentials as the kernels take them, in float64."""
+
+    initial: np.ndarray  # (K,)
+    matrices: np.ndarray  # (1 or T-1, K, K)
+    scores: np.ndarray  # (R, K), a row for each step or for each symbol
+    rows: np.ndarray  # (N, T), or (0, 0) for a row for each step
+    ends: np.ndarray  # (N,)
+    shape: tuple[int, int, int]  # N, T, K
+
+    def likelihoods(self) -> tuple[np.ndarray, np.ndarray]:
+        """(R, K) exp(scores - shifts), and the shifts, the largest score of each row."""
+        scores = torch.from_numpy(self.scores)
+        shifts = scores.amax(-1, keepdim=True)
+        shifts.masked_fill_(shifts.isneginf(), 0.0)
+        return (scores - shifts).exp_().numpy(), shifts[:, 0].numpy()
+
+
+def _as_arrays(potentials: Potentials) -> _Arrays:
     log_initial, (matrix,), log_likelihoods, lengths = potentials
-    floats = [
+    steps, num_states = tuple(log_likelihoods.shape[:-1]), len(log_initial)
+    num, num_steps = steps if len(steps) == 2 else (1, *steps)
+    table, rows = origin(log_likelihoods)
+    initial, matrices, scores = (
         np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
-        for x in (log_initial, matrix, log_likelihoods)
-    ]
-    num_states = len(log_initial)
-    scores = floats[2].reshape(-1, *floats[2].shape[-2:])
-    if len(matrix) == 0:  # time-varying, with a single step: there is no move
-        floats[1] = np.zeros((1, num_states, num_states))
-    if lengths is None:
-        ends = np.full(len(scores), scores.shape[1], dtype=np.int64)
-    else:
-        ends = lengths.numpy().astype(np.int64)
-    return floats[0], floats[1].reshape(-1, num_states, num_states), scores, ends
+        for x in (log_initial, matrix, table)
+    )
+    if len(matrices) == 0:  # time-varying, with a single step: there is no move
+        matrices = np.zeros((1, num_states, num_states))
+    rows = np.empty((0, 0), np.int64) if rows is None else rows.numpy().reshape(num, -1)
+    ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
+    return _Arrays(
+        initial,
+        matrices.reshape(-1, num_states, num_states),
+        scores.reshape(-1, num_states),
+        rows,
+        ends.astype(np.int64),
+        (num, num_steps, num_states),
+    )
 
 
 def _passes(
@@ -369,16 +396,16 @@ def _passes(
     """
     if not _compiles(potentials):
         return None
-    initial, matrices, scores, ends = _as_arrays(potentials)
-    (num, steps, size), threads = scores.shape, torch.get_num_threads()
-    kept = (num, steps if keep else 1, size)
-    alpha, likelihoods = np.zeros(kept), np.zeros(kept if keep else (num, 1, size))
+    p = _as_arrays(potentials)
+    likelihoods, shifts = p.likelihoods()
+    num, steps, size = p.shape
+    threads, cost = torch.get_num_threads(), float(num) * steps * size * size
+    alpha = np.zeros((num, steps if keep else 1, size))
     evidence, exact = np.empty(num), np.ones(num, dtype=np.bool_)
-    cost = float(num) * steps * size * size
 
     def run_forward(first, last):
-        kernels.forward(initial, matrices, scores, ends, first, last, alpha, likelihoods,
-                        evidence, exact)  # fmt: skip
+        kernels.forward(p.initial, p.matrices, p.scores, likelihoods, shifts, p.rows,
+                        p.ends, first, last, alpha, evidence, exact)  # fmt: skip
 
     kernels.in_parallel(run_forward, num, cost, threads)
     if not exact.all():
@@ -387,8 +414,8 @@ def _passes(
     if backwards:
 
         def run_backward(first, last):
-            kernels.backward(matrices, alpha, likelihoods, evidence, ends, first, last,
-                             likelihoods, moves)  # fmt: skip
+            kernels.backward(p.matrices, alpha, likelihoods, p.rows, evidence, p.ends,
+                             first, last, alpha, moves)  # fmt: skip
 
         kernels.in_parallel(run_backward, num, cost, threads)
     dtype, single = (
@@ -402,23 +429,23 @@ def _passes(
 
     return _Passes(
         tensor(evidence),
-        tensor(alpha) if keep else None,
-        tensor(likelihoods) if backwards else None,
+        None if backwards or not keep else tensor(alpha),
+        tensor(alpha) if backwards else None,
         tensor(moves) if counting else None,
     )
 
 
 def _best_path(potentials: Potentials) -> BestPath:
-    initial, matrices, scores, ends = _as_arrays(potentials)
-    (num, steps, size), threads = scores.shape, torch.get_num_threads()
+    p = _as_arrays(potentials)
+    num, steps, size = p.shape
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
 
     def run(first, last):
-        kernels.best_path(
-            initial, matrices, scores, ends, first, last, log_joint, states
-        )
+        kernels.best_path(p.initial, p.matrices, p.scores, p.rows, p.ends, first, last,
+                          log_joint, states)  # fmt: skip
 
-    kernels.in_parallel(run, num, float(num) * steps * size * size, threads)
+    threads, cost = torch.get_num_threads(), float(num) * steps * size * size
+    kernels.in_parallel(run, num, cost, threads)
     log_joint = torch.from_numpy(log_joint).to(potentials.log_likelihoods.dtype)
     best = BestPath(log_joint, torch.from_numpy(states))
     return (

@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 from numba import njit
+from torch import Tensor
 
 TINY = 1e-280  # below it, a message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
@@ -25,24 +26,25 @@ compiled = njit(cache=True, nogil=True, error_model="numpy")
 def forward(
     log_initial,  # (K,)
     log_transitions,  # (1, K, K), or (T-1, K, K) when they change with time
-    log_likelihoods,  # (N, T, K)
+    scores,  # (R, K) log p(x | z): a row for each step, or for each symbol
+    likelihoods,  # (R, K) exp(scores - shifts)
+    shifts,  # (R,) the largest score of each row
+    rows,  # (N, T) the row of each step; or (0, 0): step t of sequence n is row n T + t
     lengths,  # (N,)
     first,  # sequences from `first`
     last,  # to before `last` are done
     alpha,  # (N, T, K) out: p(z_t | x_{1:t}); or (N, 1, K): only the last one
-    likelihoods,  # (N, T, K) out: p(x_t | z_t), scaled; or (N, 1, K): not kept
     evidence,  # (N,) out: log p(x_{1:T}), -inf if impossible
     exact,  # (N,) out: False where scaling lost something
 ):
     """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1], divided by its sum."""
-    num_states = len(log_initial)
-    keep = alpha.shape[1] > 1
-    varying = len(log_transitions) > 1
+    num_states, num_sequences = len(log_initial), len(lengths)
+    keep, varying = alpha.shape[1] > 1, len(log_transitions) > 1
     matrix = np.empty((num_states, num_states))
     message, entered = np.empty(num_states), np.empty(num_states)
     shift, dense, representable = to_probs(log_transitions[0], matrix)
+    top = max_finite(log_initial)
     for n in range(first, last):
-        top = max_finite(log_initial)
         total, scale, kept = top, 1.0, True
         for j in range(num_states):
             entered[j] = np.exp(log_initial[j] - top)
@@ -55,38 +57,24 @@ def forward(
                 kept &= representable
                 move(message, matrix, entered)
                 total += shift
-            # The largest likelihood among the states that can be entered becomes 1.
-            best = -np.inf
-            for j in range(num_states):
-                if entered[j] > 0.0:
-                    best = max(best, log_likelihoods[n, t, j])
-            if best == -np.inf:
-                total = -np.inf
-                break
+            row = rows[n, t] if len(rows) else n * (len(scores) // num_sequences) + t
             norm = 0.0
-            row = t if keep else 0
             for j in range(num_states):
-                likelihood = 0.0
-                if entered[j] > 0.0:
-                    likelihood = np.exp(log_likelihoods[n, t, j] - best)
-                message[j] = entered[j] * likelihood
+                message[j] = entered[j] * likelihoods[row, j]
                 norm += message[j]
-                if keep:
-                    likelihoods[n, row, j] = likelihood
             if norm < TINY:
-                kept = False
+                for j in range(num_states):
+                    if entered[j] > 0.0 and scores[row, j] > -np.inf:
+                        kept = False  # not impossible, only too small
+                total = -np.inf
                 break
             for j in range(num_states):
                 message[j] /= norm
-                if (
-                    message[j] < TINY
-                    and not dense
-                    and entered[j] > 0.0
-                    and log_likelihoods[n, t, j] > -np.inf
-                ):
+                small = message[j] < TINY and not dense
+                if small and entered[j] > 0.0 and scores[row, j] > -np.inf:
                     kept = False
-                alpha[n, row, j] = message[j]
-            total += best
+                alpha[n, t if keep else 0, j] = message[j]
+            total += shifts[row]
             scale *= norm
             if scale < 1e-100 or scale > 1e100:
                 total += np.log(scale)
@@ -99,18 +87,18 @@ def forward(
 def backward(
     log_transitions,  # as for forward
     alpha,  # (N, T, K) of forward
-    likelihoods,  # (N, T, K) of forward
+    likelihoods,  # (R, K) and rows, as for forward
+    rows,
     evidence,  # (N,) of forward; an impossible sequence is left out
     lengths,
     first,
     last,
-    smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); may be `likelihoods`, which are used up
+    smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); may be `alpha` itself
     moves,  # (N, K, K) out: expected moves; or (N, 0, 0): not counted
 ):
     """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
-    num_states = alpha.shape[2]
-    counting = moves.shape[1] > 0
-    varying = len(log_transitions) > 1
+    num_sequences, num_states = len(lengths), alpha.shape[2]
+    counting, varying = moves.shape[1] > 0, len(log_transitions) > 1
     matrix = np.empty((num_states, num_states))
     turned = np.empty((num_states, num_states))
     beta, onward = np.empty(num_states), np.empty(num_states)
@@ -121,23 +109,20 @@ def backward(
         if evidence[n] == -np.inf:
             smoothed[n], moves[n] = 0.0, 0.0
             continue
-        end = lengths[n] - 1
         beta[:] = 1.0
         pairs[:] = 0.0
-        for j in range(num_states):
-            onward[j] = likelihoods[n, end, j]  # before smoothed overwrites it
-            smoothed[n, end, j] = alpha[n, end, j]
-        for t in range(end - 1, -1, -1):
-            if varying:
-                to_probs(log_transitions[t], matrix)
-                turned[:] = matrix.T
-            move(onward, turned, beta)
+        for t in range(lengths[n] - 1, -1, -1):
+            if t < lengths[n] - 1:
+                if varying:
+                    to_probs(log_transitions[t], matrix)
+                    turned[:] = matrix.T
+                move(onward, turned, beta)
             norm, largest = 0.0, 0.0
             for i in range(num_states):
                 norm += alpha[n, t, i] * beta[i]
                 if alpha[n, t, i] > 0.0:  # what cannot be reached does not count
                     largest = max(largest, beta[i])
-            if counting:
+            if counting and t < lengths[n] - 1:
                 for i in range(num_states):
                     weight = alpha[n, t, i] / norm
                     if weight > 0.0:
@@ -145,12 +130,14 @@ def backward(
                             pairs[i, j] += (
                                 weight * onward[j] * (matrix[i, j] if varying else 1.0)
                             )
+            row = (
+                rows[n, t] if len(rows) else n * (len(likelihoods) // num_sequences) + t
+            )
             for i in range(num_states):
-                likelihood = likelihoods[n, t, i]
-                smoothed[n, t, i] = alpha[n, t, i] * beta[i] / norm
                 onward[i] = 0.0
                 if alpha[n, t, i] > 0.0:
-                    onward[i] = likelihood * beta[i] / largest
+                    onward[i] = likelihoods[row, i] * beta[i] / largest
+                smoothed[n, t, i] = alpha[n, t, i] * beta[i] / norm
         if counting:
             for i in range(num_states):
                 for j in range(num_states):
@@ -159,30 +146,32 @@ def backward(
 
 @compiled
 def best_path(
-    log_initial, log_transitions, log_likelihoods, lengths, first, last, log_joint, states
+    log_initial, log_transitions, scores, rows, lengths, first, last, log_joint, states
 ):  # fmt: skip
-    """delta[t+1] = max(delta[t] + log_transition) + log_likelihood[t+1], traced back.
+    """delta[t+1] = max(delta[t] + log_transition) + score[t+1], traced back.
 
     No back-pointers: the scores of one column are computed again along the path.
     """
-    num_states, num_steps = len(log_initial), log_likelihoods.shape[1]
+    num_states, num_steps = len(log_initial), states.shape[1]
     varying = len(log_transitions) > 1
     delta = np.empty((num_steps, num_states))
     for n in range(first, last):
         end = lengths[n]
-        for j in range(num_states):
-            delta[0, j] = log_initial[j] + log_likelihoods[n, 0, j]
-        for t in range(1, end):
-            matrix = log_transitions[t - 1 if varying else 0]
+        for t in range(end):
+            row = rows[n, t] if len(rows) else n * num_steps + t
             entered, left = delta[t], delta[t - 1]
-            entered[:] = -np.inf
-            for i in range(num_states):
-                score = left[i]
-                if score > -np.inf:
-                    for j in range(num_states):
-                        entered[j] = max(entered[j], score + matrix[i, j])
+            if t == 0:
+                entered[:] = log_initial
+            else:
+                matrix = log_transitions[t - 1 if varying else 0]
+                entered[:] = -np.inf
+                for i in range(num_states):
+                    score = left[i]
+                    if score > -np.inf:
+                        for j in range(num_states):
+                            entered[j] = max(entered[j], score + matrix[i, j])
             for j in range(num_states):
-                entered[j] += log_likelihoods[n, t, j]
+                entered[j] += scores[row, j]
         at = np.argmax(delta[end - 1])
         log_joint[n] = delta[end - 1, at]
         states[n, end:] = -1
@@ -243,6 +232,23 @@ def max_finite(row):
     for j in range(len(row)):
         best = max(best, row[j])
     return best if best > -np.inf else 0.0
+
+
+def gathered(table: Tensor, rows: Tensor) -> Tensor:
+    """table[rows]; (R, K) and (...) integers make (..., K), which remembers its origin."""
+    scores = table.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
+    scores.gathered_from = table, rows, scores._version
+    return scores
+
+
+def origin(scores: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The table and the rows that `scores` was gathered from; itself and None otherwise.
+
+    Kernels then read R rows that fit into the cache. A tensor that was changed in place has
+    another version, and has forgotten.
+    """
+    table, rows, version = getattr(scores, "gathered_from", (scores, None, None))
+    return (table, rows) if version == scores._version else (scores, None)
 
 
 def in_parallel(work, num_sequences: int, cost: float, num_threads: int) -> None:

@@ -104,11 +104,11 @@ def test_the_best_path_has_the_best_score():
 
 def exact(p):
     """Did scaling hold, for each sequence?"""
-    initial, matrices, scores, ends = inference._as_arrays(p)
-    shape = (len(scores), scores.shape[1], len(initial))
-    flags, evidence = np.ones(len(scores), dtype=bool), np.empty(len(scores))
-    kernels.forward(initial, matrices, scores, ends, 0, len(scores), np.zeros(shape),
-                    np.zeros(shape), evidence, flags)  # fmt: skip
+    arrays = inference._as_arrays(p)
+    num = arrays.shape[0]
+    flags, evidence = np.ones(num, dtype=bool), np.empty(num)
+    kernels.forward(*arrays[:3], *arrays.likelihoods(), *arrays[3:5], 0, num,
+                    np.zeros(arrays.shape), evidence, flags)  # fmt: skip
     return flags
 
 
