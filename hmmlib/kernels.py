@@ -155,32 +155,31 @@ def best_path(
     num_states, num_steps = len(log_initial), states.shape[1]
     varying = len(log_transitions) > 1
     delta = np.empty((num_steps, num_states))
+    message, entered = np.empty(num_states), np.empty(num_states)
+    matrix = log_transitions[0]
     for n in range(first, last):
         end = lengths[n]
         for t in range(end):
-            row = rows[n, t] if len(rows) else n * num_steps + t
-            entered, left = delta[t], delta[t - 1]
             if t == 0:
                 entered[:] = log_initial
             else:
-                matrix = log_transitions[t - 1 if varying else 0]
-                entered[:] = -np.inf
-                for i in range(num_states):
-                    score = left[i]
-                    if score > -np.inf:
-                        for j in range(num_states):
-                            entered[j] = max(entered[j], score + matrix[i, j])
+                if varying:
+                    matrix = log_transitions[t - 1]
+                move_best(message, matrix, entered)
+            row = rows[n, t] if len(rows) else n * num_steps + t
             for j in range(num_states):
-                entered[j] += scores[row, j]
-        at = np.argmax(delta[end - 1])
-        log_joint[n] = delta[end - 1, at]
+                message[j] = entered[j] + scores[row, j]
+                delta[t, j] = message[j]
+        at = np.argmax(message)
+        log_joint[n] = message[at]
         states[n, end:] = -1
         if log_joint[n] == -np.inf:
             states[n] = -1
             continue
         states[n, end - 1] = at
         for t in range(end - 2, -1, -1):
-            matrix = log_transitions[t if varying else 0]
+            if varying:
+                matrix = log_transitions[t]
             best, chosen = -np.inf, 0
             for i in range(num_states):
                 score = delta[t, i] + matrix[i, at]
@@ -207,6 +206,26 @@ def move(message, matrix, entered):
             if weight != 0.0:
                 for j in range(num_states):
                     entered[j] += weight * matrix[i, j]
+
+
+@compiled
+def move_best(message, matrix, entered):
+    """entered[j] = max_i message[i] + matrix[i, j]."""
+    num_states = len(message)
+    if num_states <= 8:
+        for j in range(num_states):
+            best = -np.inf
+            for i in range(num_states):
+                score = message[i] + matrix[i, j]
+                if score > best:
+                    best = score
+            entered[j] = best
+    else:
+        entered[:] = -np.inf
+        for i in range(num_states):
+            score = message[i]
+            for j in range(num_states):
+                entered[j] = max(entered[j], score + matrix[i, j])
 
 
 @compiled
