@@ -97,15 +97,19 @@ class HMM:
         every state. Raises ValueError for empty sequences, shapes that disagree, and
         values that no state can emit, such as a symbol out of range.
         """
+        log_initial, log_transition, table = self._logarithms()
+        plain = table is not None and lengths is None and observed is None
+        if plain and _are_symbols(observations, len(table)):  # no gap to look for
+            scores = gathered(table, observations.long())
+            return Potentials(log_initial, (log_transition,), scores)
         values, seen = self.observed_values(observations, lengths, observed)
-        if type(self.emission) is Categorical:
-            table = symbol_log_probs(self.emission).mT.to(values.dtype)  # (V, K)
+        if table is not None:
             rows = values.long().reshape(-1)
             if len(rows) < seen.numel():  # one row more: nothing seen
                 table = torch.nn.functional.pad(table, (0, 0, 0, 1))
                 everywhere = rows.new_full(seen.shape, len(table) - 1)
                 rows = everywhere.masked_scatter_(seen, rows)
-            log_likelihoods = gathered(table.contiguous(), rows.reshape(seen.shape))
+            log_likelihoods = gathered(table, rows.reshape(seen.shape))
         elif len(values) == seen.numel():
             scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
             log_likelihoods = scores.reshape(*seen.shape, self.num_states)
@@ -118,12 +122,28 @@ class HMM:
                 log_likelihoods = log_likelihoods.index_put((seen,), scores)
         if lengths is not None:
             lengths = as_lengths(lengths, seen.shape).to(seen.device)
-        return Potentials(
-            log(self.initial_probs),
-            (log(self.transition_matrix),),
-            log_likelihoods,
-            lengths,
-        )
+        return Potentials(log_initial, (log_transition,), log_likelihoods, lengths)
+
+    def _logarithms(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """log initial_probs and transition_matrix, and (V, K) of a plain categorical.
+
+        Kept until one of them is changed in place, unless gradients are to flow.
+        """
+        probs = self.initial_probs, self.transition_matrix
+        plain = type(self.emission) is Categorical
+        probs += (self.emission._param,) if plain else ()
+        versions = [each._version for each in probs]
+        kept = self.__dict__.get("_kept")
+        if kept and kept[0] == versions:
+            return kept[1]
+        table = None
+        if plain:
+            dtype = self.initial_probs.dtype
+            table = symbol_log_probs(self.emission).mT.to(dtype).contiguous()
+        logs = log(self.initial_probs), log(self.transition_matrix), table
+        if not any(each.requires_grad for each in probs):
+            object.__setattr__(self, "_kept", (versions, logs))
+        return logs
 
     def observed_values(
         self, observations, lengths=None, observed=None
@@ -208,6 +228,19 @@ class HMM:
                 probs = self.transition_matrix[state]
         sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
         return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
+
+
+def _are_symbols(observations, num_symbols: int) -> bool:
+    """A (T,) or (N, T) tensor of integers from 0 to below num_symbols, on the CPU?"""
+    return (
+        isinstance(observations, Tensor)
+        and observations.dtype in (torch.int64, torch.int32, torch.uint8)
+        and observations.ndim in (1, 2)
+        and observations.numel() > 0
+        and observations.device.type == "cpu"
+        and bool(observations.amin() >= 0)
+        and bool(observations.amax() < num_symbols)
+    )
 
 
 def log(probs: Tensor) -> Tensor:

@@ -399,7 +399,7 @@ def _passes(
     p = _as_arrays(potentials)
     likelihoods, shifts = p.likelihoods()
     num, steps, size = p.shape
-    threads, cost = torch.get_num_threads(), float(num) * steps * size * size
+    threads, cost = torch.get_num_threads(), float(num) * steps * (size * size + 10)
     alpha = np.zeros((num, steps if keep else 1, size))
     evidence, exact = np.empty(num), np.ones(num, dtype=np.bool_)
 
@@ -444,7 +444,7 @@ def _best_path(potentials: Potentials) -> BestPath:
         kernels.best_path(p.initial, p.matrices, p.scores, p.rows, p.ends, first, last,
                           log_joint, states)  # fmt: skip
 
-    threads, cost = torch.get_num_threads(), float(num) * steps * size * size
+    threads, cost = torch.get_num_threads(), float(num) * steps * (size * size + 10)
     kernels.in_parallel(run, num, cost, threads)
     log_joint = torch.from_numpy(log_joint).to(potentials.log_likelihoods.dtype)
     best = BestPath(log_joint, torch.from_numpy(states))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 TINY = 1e-280  # below it, a message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
-WORK = 2e6  # multiplications that are worth a second thread
+WORK = 5e5  # multiplications that are worth a second thread
 
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 

@@ -82,7 +82,9 @@ def em_step(
         transition_matrix = _normalised(moves, transition_matrix, pseudo_count)
     if "emission" in learn:
         values, seen = hmm.observed_values(observations, lengths, observed)
-        emission = weighted_fit(emission, values, counts.states[seen], pseudo_count)
+        states = counts.states
+        weights = states[seen] if len(values) < seen.numel() else states.flatten(0, -2)
+        emission = weighted_fit(emission, values, weights, pseudo_count)
     return HMM(initial_probs, transition_matrix, emission), counts.log_likelihood.sum()
 
 
@@ -324,8 +326,12 @@ def _(emission: Independent, values, weights, pseudo_count=0.0):
 
 @weighted_fit.register
 def _(emission: Categorical, values, weights, pseudo_count=0.0):
-    symbols = torch.nn.functional.one_hot(values.long(), emission.probs.shape[-1])
-    counts = torch.tensordot(weights, symbols.to(weights.dtype), dims=([0], [0]))
+    if values.ndim == 1:
+        counts = weights.new_zeros(emission.probs.shape[::-1])  # (V, K)
+        counts = counts.index_add(0, values.long(), weights).mT
+    else:  # several symbols at once
+        symbols = torch.nn.functional.one_hot(values.long(), emission.probs.shape[-1])
+        counts = torch.tensordot(weights, symbols.to(weights.dtype), dims=([0], [0]))
     return Categorical(probs=_normalised(counts, emission.probs, pseudo_count))
 
 

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from hmmlib.datasets import weather
 from hmmlib.hmm import HMM
-from hmmlib.inference import log_likelihood, smooth_states
+from hmmlib.inference import log_likelihood, smooth_states, viterbi
 
 PI, A = [0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]]
 B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
@@ -363,3 +363,43 @@ def test_many_signals_at_once():
     states, x = hmm.sample(7, seed=0, num_sequences=5)
     assert states.shape == (5, 7) and x.shape == (5, 7, 2)
     assert ((x.mean(-1) > 4.5).long() == states).all()
+
+
+def test_logarithms_are_kept_until_a_table_changes():
+    hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+    before = hmm.potentials(torch.tensor([0, 1, 1]))
+    assert hmm.potentials(torch.tensor([0])).log_initial is before.log_initial
+    hmm.emission.probs[0] = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    after = hmm.potentials(torch.tensor([0, 1, 1]))
+    assert torch.allclose(after.log_likelihoods[:, 0].exp(), torch.tensor(0.5).double())
+    assert (after.log_likelihoods[:, 1] == before.log_likelihoods[:, 1]).all()
+
+
+@pytest.mark.parametrize("change", [lambda x: x.mul_(2.0), lambda x: x[0].zero_()])
+def test_scores_changed_in_place_are_read_as_they_are(change):
+    hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+    p = hmm.potentials(torch.tensor([0, 1, 1, 0]))
+    change(p.log_likelihoods)
+    plain = p._replace(log_likelihoods=p.log_likelihoods.clone())
+    for question in (log_likelihood, viterbi, smooth_states):
+        torch.testing.assert_close(question(p), question(plain))
+    assert log_likelihood(p) != log_likelihood(
+        hmm.potentials(torch.tensor([0, 1, 1, 0]))
+    )
+
+
+def test_symbols_that_are_gathered_are_those_that_are_looked_up():
+    """Integers, floats, a gap, lengths: one answer, whichever way they go."""
+    hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+    x = torch.tensor([[0, 1, 1], [1, 1, 0]])
+    ways = [x, x.int(), x.byte(), x.double(), x.tolist()]
+    for each in ways:
+        assert torch.equal(hmm.potentials(each)[2], hmm.potentials(x)[2])
+    gap = x.double().index_put(
+        (torch.tensor(0), torch.tensor(1)), torch.tensor(torch.nan).double()
+    )
+    scores = hmm.potentials(gap).log_likelihoods
+    assert (scores[0, 1] == 0).all()
+    assert torch.equal(scores[1], hmm.potentials(x)[2][1])
+    with pytest.raises(ValueError, match="observations: 2 at step 1 of sequence 0"):
+        hmm.potentials(torch.tensor([[0, 2, 1]]))
