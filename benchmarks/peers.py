@@ -21,9 +21,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyro
 import torch
+from pyro import poutine
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
+from pyro.infer.autoguide import AutoDelta
 from torch.distributions import Normal
 
+from hmmlib import pyro_models
+from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood, smooth_states, viterbi
 from hmmlib.learning import em_step
@@ -38,6 +44,9 @@ SIZES = {  # sequences, steps, states
     "K256 T1,440": (1, 1_440, 256),
     "512 x T100 K8": (512, 100, 8),
 }
+FACTORIAL = ((4,) * 4, (2,) * 8, (3,) * 6, (2,) * 10)
+TABLES = ["initial_probs", "transition_matrix", "emission_matrix"]
+EMISSIONS = ["categorical", "Gaussian", "factorial", "story"]
 TASKS = ("log-likelihood", "Viterbi", "posteriors", "10 EM steps", "gradient")
 NUM_SYMBOLS = 10
 SECONDS = 3.0  # for each library at each task
@@ -259,10 +268,8 @@ def of_pomegranate(problem: Problem) -> dict[str, Callable]:
         probs = model.predict_proba(x).numpy()
         return probs[0] if single else probs
 
-    return {
-        "log-likelihood": lambda: float(model.log_probability(x).sum()),
-        "posteriors": posteriors,
-    }
+    # Its likelihood counts the probability of ending, which the others do not have.
+    return {"posteriors": posteriors}
 
 
 LIBRARIES = {
@@ -288,7 +295,7 @@ def seconds(call: Callable) -> float:
 
 
 def compare(size: str, emission: str, quick: bool) -> list[dict]:
-    """Medians of all libraries at all tasks, taken in turns."""
+    """All libraries at all tasks of one size."""
     problem = Problem(SIZES[size], emission)
     made = {}
     for name, of in LIBRARIES.items():
@@ -296,15 +303,68 @@ def compare(size: str, emission: str, quick: bool) -> list[dict]:
             made[name] = of(problem)
         except ImportError:
             print(f"{name}: not installed")
+    return take_turns(size, emission, TASKS, made, quick)
+
+
+def flattened(sizes: tuple[int, ...], quick: bool) -> list[dict]:
+    """The best path of a day of several chains, against hmmlearn on the flat chain."""
+    sticky = [0.9 * torch.eye(k).double() + 0.1 / k for k in sizes]
+    even = [torch.full((k,), 1 / k).double() for k in sizes]
+    means = [100.0 * 1.7**m * torch.arange(k).double() for m, k in enumerate(sizes)]
+    model = FactorialHMM(even, sticky, additive_gaussian(means, 30.0))
+    x = model.sample(1440, seed=0).observations
+    made = {"hmmlib": {"Viterbi": lambda: float(model.viterbi(x).log_joint)}}
+    try:
+        from hmmlearn.hmm import GaussianHMM
+
+        flat = model.flattened()
+        peer = GaussianHMM(flat.num_states, "diag", init_params="")
+        peer.startprob_ = flat.initial_probs.numpy()
+        peer.transmat_ = flat.transition_matrix.numpy()
+        peer.means_ = flat.emission.loc.numpy()[:, None]
+        peer.covars_ = np.full((flat.num_states, 1), 30.0**2)
+        column = x.numpy()[:, None]
+        made["hmmlearn (log)"] = {"Viterbi": lambda: peer.decode(column)[0]}
+    except ImportError:
+        print("hmmlearn: not installed")
+    name = f"{sizes[0]}^{len(sizes)}"
+    return take_turns(name, "factorial", ("Viterbi",), made, quick)
+
+
+def svi(steps: int, quick: bool) -> list[dict]:
+    """Loss and gradients of one sequence: states summed out here, or enumerated by Pyro."""
+    words = torch.arange(steps).double()[None] % 3
+    made = {}
+    for name, story, elbo in (
+        ("hmmlib", pyro_models.marginal_story, Trace_ELBO()),
+        (
+            "Pyro TraceEnum",
+            pyro_models.learnable_story,
+            TraceEnum_ELBO(max_plate_nesting=1),
+        ),
+    ):
+
+        def step(story=story, elbo=elbo):
+            pyro.clear_param_store()
+            pyro.set_rng_seed(0)
+            guide = AutoDelta(poutine.block(story, expose=TABLES))
+            return lambda: elbo.loss_and_grads(story, guide, words)
+
+        made[name] = {"SVI step": step()}
+    return take_turns(f"K2 T{steps}", "story", ("SVI step",), made, quick)
+
+
+def take_turns(size, emission, tasks, made, quick) -> list[dict]:
+    """Medians of all libraries at all tasks; `made` maps a name to its calls by task."""
     rows = []
-    for task in TASKS:
+    for task in tasks:
         calls, answers, first = {}, {}, {}
-        for name, tasks in made.items():
-            if task not in tasks:
+        for name, calls_of in made.items():
+            if task not in calls_of:
                 continue
             try:
                 start = time.perf_counter()
-                answers[name] = tasks[task]()
+                answers[name] = calls_of[task]()
                 first[name] = time.perf_counter() - start
             except Exception as error:
                 print(
@@ -314,7 +374,7 @@ def compare(size: str, emission: str, quick: bool) -> list[dict]:
             if name != "hmmlib" and not agree(task, answers["hmmlib"], answers[name]):
                 print(f"{size} {emission} {task}: {name} differs, left out")
                 continue
-            calls[name] = tasks[task]
+            calls[name] = calls_of[task]
         answers.clear()
         taken = {name: [] for name in calls}
         for name in [n for n in calls if first[n] > TOO_LONG]:
@@ -339,15 +399,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="half a second a task")
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
-    parser.add_argument("--emissions", nargs="*", default=["categorical", "Gaussian"])
+    parser.add_argument("--emissions", nargs="*", default=EMISSIONS)
     parser.add_argument("--no-file", action="store_true", help="print only")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)  # hmmlearn's advice on every fit
     rows = []
     for size in options.sizes:
-        for emission in options.emissions:
+        for emission in {"categorical", "Gaussian"} & set(options.emissions):
             rows += compare(size, emission, options.quick)
+    for sizes in FACTORIAL if "factorial" in options.emissions else ():
+        rows += flattened(sizes, options.quick)
+    for steps in (14, 500) if "story" in options.emissions else ():
+        rows += svi(steps, options.quick)
     table = pd.DataFrame(rows)
     if not options.no_file:
         table.to_csv(TARGET, index=False, lineterminator="\n")
