@@ -6,7 +6,7 @@ CHAPTERS ?= $(wildcard chapters/*.ipynb)
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book test lint format execute check repo clean
+.PHONY: help book test lint format execute check bench repo clean
 
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
@@ -14,6 +14,7 @@ help:
 	@echo "make execute   re-run chapters and store their outputs (CHAPTERS=... for some of them)"
 	@echo "make format    format code and chapters; make lint only looks"
 	@echo "make check     what to run before a commit: format, test, book"
+	@echo "make bench     time hmmlib beside its peers, which it installs; some minutes"
 	@echo "make repo      put the repository's address everywhere: make repo URL=https://github.com/OWNER/NAME"
 	@echo "make clean     remove the environment and all that was built"
 
@@ -40,6 +41,11 @@ execute: .venv/installed
 		--extra-keys "metadata.language_info cell.metadata.execution" $(CHAPTERS)
 
 check: format test book
+
+bench: .venv/installed
+	$(BIN)/pip install --quiet -r benchmarks/requirements.txt
+	$(BIN)/pip install --quiet --no-deps pomegranate==1.1.2 apricot-select==0.6.1
+	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/peers.py
 
 repo:
 	$(PYTHON) _ext/repository.py $(URL)

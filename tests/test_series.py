@@ -41,3 +41,16 @@ def test_factorial_cost():
     assert (cost["seconds"] > 0).all() and not cost.duplicated(
         ["method", "K", "M"]
     ).any()
+
+
+def test_peers():
+    table = series.peers()
+    assert list(table.columns) == [
+        "size", "emission", "task", "library", "seconds", "first",
+    ]  # fmt: skip
+    assert (table["seconds"] > 0).all()
+    assert not table.duplicated(["size", "emission", "task", "library"]).any()
+    ours = (
+        table[table["library"] == "hmmlib"].groupby(["size", "emission", "task"]).size()
+    )
+    assert len(ours) == len(table.groupby(["size", "emission", "task"]))

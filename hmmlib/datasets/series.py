@@ -1,4 +1,4 @@
-"""Two real series and one measurement, small enough to come along; see SOURCES.md."""
+"""Two real series and two measurements, small enough to come along; see SOURCES.md."""
 
 from importlib.resources import files
 
@@ -29,6 +29,15 @@ def factorial_cost() -> pd.DataFrame:
     Measured by `benchmarks/factorial_cost.py`. Used in chapter 7.
     """
     return _read("factorial_cost.csv")
+
+
+def peers() -> pd.DataFrame:
+    """Seconds of hmmlib and other libraries at the same tasks, with the same answers.
+
+    size, emission, task, library, seconds (median), first (the first call, which may
+    compile). Measured by `benchmarks/peers.py`.
+    """
+    return _read("peers.csv")
 
 
 def _read(name: str, **options) -> pd.DataFrame:
