@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hmmlib import pyro_models
+from hmmlib import inference, pyro_models
 from hmmlib.factorial import (
     FactorialHMM,
     additive_gaussian,
@@ -61,9 +61,12 @@ def methods(model: FactorialHMM, x: torch.Tensor) -> dict:
 def main() -> None:
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
+    # Methods are compared, not their compilers: all of them in plain PyTorch.
+    inference._compiles = lambda potentials: False
     rows = []
     for num_chains in range(1, max(MOST_CHAINS.values()) + 1):
         model = appliances(num_chains)
+        object.__setattr__(model, "_loops", None)
         x = model.sample(NUM_STEPS, seed=0).observations
         seconds = {name: [] for name in methods(model, x)}
         for _ in range(ROUNDS + 1):
