@@ -132,16 +132,17 @@ class HMM:
         probs = self.initial_probs, self.transition_matrix
         plain = type(self.emission) is Categorical
         probs += (self.emission._param,) if plain else ()
-        versions = [each._version for each in probs]
+        counted = not any(each.is_inference() for each in probs)
+        versions = [each._version for each in probs] if counted else None
         kept = self.__dict__.get("_kept")
-        if kept and kept[0] == versions:
+        if kept and counted and kept[0] == versions:
             return kept[1]
         table = None
         if plain:
             dtype = self.initial_probs.dtype
             table = symbol_log_probs(self.emission).mT.to(dtype).contiguous()
         logs = log(self.initial_probs), log(self.transition_matrix), table
-        if not any(each.requires_grad for each in probs):
+        if counted and not any(each.requires_grad for each in probs):
             object.__setattr__(self, "_kept", (versions, logs))
         return logs
 

@@ -256,7 +256,8 @@ def max_finite(row):
 def gathered(table: Tensor, rows: Tensor) -> Tensor:
     """table[rows]; (R, K) and (...) integers make (..., K), which remembers its origin."""
     scores = table.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
-    scores.gathered_from = table, rows, scores._version
+    if not scores.is_inference():  # those do not count their changes
+        scores.gathered_from = table, rows, scores._version
     return scores
 
 
@@ -266,7 +267,9 @@ def origin(scores: Tensor) -> tuple[Tensor, Tensor | None]:
     Kernels then read R rows that fit into the cache. A tensor that was changed in place has
     another version, and has forgotten.
     """
-    table, rows, version = getattr(scores, "gathered_from", (scores, None, None))
+    if not hasattr(scores, "gathered_from"):
+        return scores, None
+    table, rows, version = scores.gathered_from
     return (table, rows) if version == scores._version else (scores, None)
 
 

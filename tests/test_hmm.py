@@ -403,3 +403,17 @@ def test_symbols_that_are_gathered_are_those_that_are_looked_up():
     assert torch.equal(scores[1], hmm.potentials(x)[2][1])
     with pytest.raises(ValueError, match="observations: 2 at step 1 of sequence 0"):
         hmm.potentials(torch.tensor([[0, 2, 1]]))
+
+
+def test_inference_mode_is_no_obstacle():
+    """Its tensors do not say when they change."""
+    with torch.inference_mode():
+        hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+        first = log_likelihood(hmm.potentials(torch.tensor([0, 1, 1])))
+        again = log_likelihood(hmm.potentials(torch.tensor([0, 1, 1])))
+    assert first == again and first < 0
+    outside = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+    with torch.inference_mode():
+        x = torch.tensor([0, 1, 1])
+        assert log_likelihood(outside.potentials(x)) == first
+        assert (viterbi(outside.potentials(x)).states >= 0).all()
