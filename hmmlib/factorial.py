@@ -328,6 +328,7 @@ class FactorialHMM:
 
     def _starts(self, observations, reduce: Callable, progress: bool, keep=True):
         """The message before each block, (*S), and the reduced last one, ()."""
+        self._forget_if_changed()
         message, blocks = (
             self._moves()[0],
             self._blocks(self._observations(observations)),
@@ -381,6 +382,22 @@ class FactorialHMM:
         turned = np.ascontiguousarray(loops.moves.transpose(0, 2, 1))
         kernels.joint_backward(turned, loops.sizes, scores, messages, onward)
         return loops.shaped(messages, known), loops.shaped(onward, known[0])
+
+    def _forget_if_changed(self) -> None:
+        """Drop what was made of tables that have been changed in place since."""
+        tables = (*self.initial_probs, *self.transition_matrices)
+        tables += tuple(parameters(self.emission).values())
+        now = [
+            (x.requires_grad, None if x.is_inference() else x._version) for x in tables
+        ]
+        if self.__dict__.get("_made_of", now) != now:
+            self.__dict__.pop("_loops", None)
+        self.__dict__["_made_of"] = now
+
+    def __getstate__(self) -> dict:
+        """Without what is kept: copies count their changes anew."""
+        kept = ("_loops", "_made_of")
+        return {name: x for name, x in self.__dict__.items() if name not in kept}
 
     @cached_property
     def _loops(self):

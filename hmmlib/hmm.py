@@ -124,6 +124,10 @@ class HMM:
             lengths = as_lengths(lengths, seen.shape).to(seen.device)
         return Potentials(log_initial, (log_transition,), log_likelihoods, lengths)
 
+    def __getstate__(self) -> dict:
+        """Without what is kept: copies count their changes anew."""
+        return {name: x for name, x in self.__dict__.items() if name != "_kept"}
+
     def _logarithms(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """log initial_probs and transition_matrix, and (V, K) of a plain categorical.
 

@@ -1,6 +1,8 @@
 """The compiled loops give the answers of the recursion, and step aside where they cannot."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from torch.testing import assert_close
 
 from hmmlib import inference, kernels
 from hmmlib.factorial import FactorialHMM, additive_gaussian
+from hmmlib.hmm import HMM
 from hmmlib.inference import (
     expected_counts,
     filter_states,
@@ -257,3 +260,27 @@ def test_long_series_take_no_python_loop(monkeypatch):
     monkeypatch.setattr(inference, "forward", None)  # calling it would fail
     for question in QUESTIONS:
         question(p)
+
+
+def test_tables_changed_in_place_are_read_as_they_are():
+    model = several_chains(6, (2, 3))
+    x = model.sample(30, seed=0).observations
+    before = model.log_likelihood(x)
+    model.transition_matrices[0].copy_(torch.tensor([[0.99, 0.01], [0.01, 0.99]]))
+    fresh = FactorialHMM(model.initial_probs, model.transition_matrices, model.emission)
+    assert_close(model.log_likelihood(x), fresh.log_likelihood(x))
+    assert model.log_likelihood(x) != before
+    assert_close(copy.deepcopy(model).viterbi(x).log_joint, fresh.viterbi(x).log_joint)
+    model.emission.loc.requires_grad_()
+    assert model.log_likelihood(x).requires_grad
+
+
+def test_a_copy_of_a_changed_model_keeps_nothing_old():
+    hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+    x = torch.tensor([0, 1, 1])
+    hmm.potentials(x)
+    hmm.transition_matrix.copy_(torch.tensor([[0.1, 0.9], [0.2, 0.8]]))
+    for twin in (copy.deepcopy(hmm), pickle.loads(pickle.dumps(hmm))):
+        assert_close(
+            log_likelihood(twin.potentials(x)), log_likelihood(hmm.potentials(x))
+        )
