@@ -1,6 +1,7 @@
 """The model: how the hidden state starts, how it moves, and what it emits."""
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,12 +13,17 @@ from torch.distributions import (
     Categorical,
     Distribution,
     Independent,
+    Normal,
     OneHotCategorical,
 )
 
 from hmmlib.checks import as_count, as_lengths
-from hmmlib.kernels import gathered
+from hmmlib.kernels import copied_rows, copied_values
 from hmmlib.recursion import Potentials
+from hmmlib.scores import Scores
+
+
+SYMBOLS = (torch.int64, torch.int32, torch.uint8)
 
 
 class Sample(NamedTuple):
@@ -79,6 +85,17 @@ class HMM:
         object.__setattr__(self, "transition_matrix", transition_matrix)
         object.__setattr__(self, "emission", emission)
 
+    @classmethod
+    def of_checked(cls, initial_probs, transition_matrix, emission) -> "HMM":
+        """The model of tensors that are known to be right: neither looked at nor copied."""
+        model = object.__new__(cls)
+        model.__dict__.update(
+            initial_probs=initial_probs,
+            transition_matrix=transition_matrix,
+            emission=emission,
+        )
+        return model
+
     @property
     def num_states(self) -> int:
         """K."""
@@ -98,55 +115,88 @@ class HMM:
         values that no state can emit, such as a symbol out of range.
         """
         log_initial, log_transition, table = self._logarithms()
-        plain = table is not None and lengths is None and observed is None
-        if plain and _are_symbols(observations, len(table)):  # no gap to look for
-            scores = gathered(table, observations.long())
-            return Potentials(log_initial, (log_transition,), scores)
+        if table is not None and lengths is None and observed is None:
+            scores = self._complete_scores(observations, table)
+            if scores is not None:
+                return Potentials(log_initial, (log_transition,), scores)
         values, seen = self.observed_values(observations, lengths, observed)
-        if table is not None:
+        if lengths is not None:
+            lengths = as_lengths(lengths, seen.shape).to(seen.device)
+        if type(self.emission) is Categorical:
             rows = values.long().reshape(-1)
             if len(rows) < seen.numel():  # one row more: nothing seen
                 table = torch.nn.functional.pad(table, (0, 0, 0, 1))
                 everywhere = rows.new_full(seen.shape, len(table) - 1)
                 rows = everywhere.masked_scatter_(seen, rows)
-            log_likelihoods = gathered(table, rows.reshape(seen.shape))
+            scores = Scores(table, rows=rows.reshape(seen.shape))
+        elif table is not None and not values.requires_grad:
+            everywhere = values.new_full(seen.shape, torch.nan)
+            scores = Scores(table, values=everywhere.masked_scatter_(seen, values))
         elif len(values) == seen.numel():
             scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
-            log_likelihoods = scores.reshape(*seen.shape, self.num_states)
+            scores = scores.reshape(*seen.shape, self.num_states)
         else:
-            log_likelihoods = torch.zeros(
+            scores = torch.zeros(
                 *seen.shape, self.num_states, dtype=values.dtype, device=values.device
             )
             if len(values):
-                scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
-                log_likelihoods = log_likelihoods.index_put((seen,), scores)
-        if lengths is not None:
-            lengths = as_lengths(lengths, seen.shape).to(seen.device)
-        return Potentials(log_initial, (log_transition,), log_likelihoods, lengths)
+                said = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
+                scores = scores.index_put((seen,), said)
+        return Potentials(log_initial, (log_transition,), scores, lengths)
+
+    def _complete_scores(self, observations, table: Tensor) -> Scores | None:
+        """The scores of a tensor on the CPU without gaps and faults; None for any other."""
+        if (
+            not isinstance(observations, Tensor)
+            or observations.ndim not in (1, 2)
+            or observations.numel() == 0
+            or observations.device.type != "cpu"
+            or table.device.type != "cpu"
+            or observations.requires_grad
+        ):
+            return None
+        given = observations.contiguous().numpy().reshape(-1)
+        if type(self.emission) is Categorical:
+            rows = torch.empty(observations.shape, dtype=torch.int64)
+            if observations.dtype in SYMBOLS and copied_rows(
+                given, len(table), rows.numpy().reshape(-1)
+            ):
+                return Scores(table, rows=rows)
+        elif observations.dtype in (torch.float64, torch.float32):
+            values = torch.empty(observations.shape, dtype=torch.float64)
+            if copied_values(given, values.numpy().reshape(-1)):
+                return Scores(table, values=values)
+        return None
 
     def __getstate__(self) -> dict:
         """Without what is kept: copies count their changes anew."""
         return {name: x for name, x in self.__dict__.items() if name != "_kept"}
 
     def _logarithms(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """log initial_probs and transition_matrix, and (V, K) of a plain categorical.
+        """log initial_probs and transition_matrix, and the table of `Scores`.
 
-        Kept until one of them is changed in place, unless gradients are to flow.
+        The table is (V, K) for a plain categorical emission, (3, K) for a Gaussian one, None
+        for others. Kept until something is changed in place, unless gradients are to flow.
         """
-        probs = self.initial_probs, self.transition_matrix
-        plain = type(self.emission) is Categorical
-        probs += (self.emission._param,) if plain else ()
-        counted = not any(each.is_inference() for each in probs)
-        versions = [each._version for each in probs] if counted else None
+        given = self.initial_probs, self.transition_matrix
+        emission = self.emission
+        if type(emission) is Categorical:
+            given += (emission._param,)
+        elif type(emission) is Normal:
+            given += emission.loc, emission.scale
+        counted = not any(each.is_inference() for each in given)
+        versions = [each._version for each in given] if counted else None
         kept = self.__dict__.get("_kept")
         if kept and counted and kept[0] == versions:
             return kept[1]
-        table = None
-        if plain:
-            dtype = self.initial_probs.dtype
-            table = symbol_log_probs(self.emission).mT.to(dtype).contiguous()
+        dtype, table = self.initial_probs.dtype, None
+        if type(emission) is Categorical:
+            table = symbol_log_probs(emission).mT.to(dtype).contiguous()
+        elif type(emission) is Normal:
+            density = -emission.scale.log() - math.log(2 * math.pi) / 2
+            table = torch.stack([density, emission.loc, 1 / emission.scale]).to(dtype)
         logs = log(self.initial_probs), log(self.transition_matrix), table
-        if counted and not any(each.requires_grad for each in probs):
+        if counted and not any(each.requires_grad for each in given):
             object.__setattr__(self, "_kept", (versions, logs))
         return logs
 
@@ -235,21 +285,10 @@ class HMM:
         return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
 
 
-def _are_symbols(observations, num_symbols: int) -> bool:
-    """A (T,) or (N, T) tensor of integers from 0 to below num_symbols, on the CPU?"""
-    return (
-        isinstance(observations, Tensor)
-        and observations.dtype in (torch.int64, torch.int32, torch.uint8)
-        and observations.ndim in (1, 2)
-        and observations.numel() > 0
-        and observations.device.type == "cpu"
-        and bool(observations.amin() >= 0)
-        and bool(observations.amax() < num_symbols)
-    )
-
-
 def log(probs: Tensor) -> Tensor:
     """log probs, with log 0 = -inf and a gradient of 0 there, not NaN."""
+    if not probs.requires_grad:
+        return probs.log()
     forbidden = probs == 0
     return probs.masked_fill(forbidden, 1.0).log().masked_fill(forbidden, -torch.inf)
 

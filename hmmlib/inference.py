@@ -20,8 +20,8 @@ from torch.autograd.function import once_differentiable
 
 import hmmlib.kernels as kernels
 from hmmlib.checks import as_count, as_lengths
-from hmmlib.kernels import origin
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
+from hmmlib.scores import Scores
 
 PAIRS_AT_ONCE = (
     10_000_000  # entries of a (steps, K, K) array held in memory while counting moves
@@ -52,6 +52,17 @@ class Counts(NamedTuple):
     states: Tensor  #: (T, K)  p(z_t | x_{1:T})
 
 
+class Totals(NamedTuple):
+    """Expected counts of all sequences together, in the form that learning needs."""
+
+    log_likelihood: Tensor  #: ()  log p(x), summed over sequences
+    initial: Tensor  #: (K,)  expected starts
+    transitions: Tensor  #: (K, K)  expected moves
+    uses: (
+        Tensor  #: (V, K) of each symbol, (3, K) moments, or (T, K): see `total_counts`
+    )
+
+
 class BestPath(NamedTuple):
     """The single most probable path."""
 
@@ -68,9 +79,11 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     """
     potentials = checked(potentials)
     if len(potentials.log_transitions) == 1 and _needs_gradient(potentials):
-        log_initial, (log_transition,), log_likelihoods, lengths = potentials
-        return _Evidence.apply(log_initial, log_transition, log_likelihoods, lengths)
-    if passes := _passes(potentials, keep=False):
+        table = _table(potentials.log_likelihoods)
+        return _Evidence.apply(
+            potentials.log_initial, potentials.log_transitions[0], table, potentials
+        )
+    if passes := _passes(potentials):
         return passes.log_likelihood
     return _evidence(potentials, _alpha(potentials))
 
@@ -107,7 +120,7 @@ def smooth_states(potentials: Potentials) -> Smoothed:
     chapter 3.
     """
     potentials = checked(potentials)
-    if passes := _passes(potentials, backwards=True):
+    if passes := _passes(potentials, smoothed=True):
         return Smoothed(_possible(passes.log_likelihood), passes.smoothed_probs)
     alpha, beta = _alpha(potentials), _beta(potentials)
     return Smoothed(
@@ -135,9 +148,9 @@ def expected_counts(potentials: Potentials) -> Counts:
     several chains. Rabiner 1989, eqs. 27, 37 and 40. Taught in chapter 3.
     """
     potentials = checked(potentials, num_chains=1)
-    if passes := _passes(potentials, backwards=True, counting=True):
+    if passes := _passes(potentials, smoothed=True, counted="each"):
         evidence, states = _possible(passes.log_likelihood), passes.smoothed_probs
-        return Counts(evidence, states.select(-2, 0), passes.moves, states)
+        return Counts(evidence, passes.starts, passes.moves, states)
     alpha, beta = _alpha(potentials), _beta(potentials)
     evidence = _possible(_evidence(potentials, alpha))
     states = _probs(potentials, alpha + beta)
@@ -149,6 +162,29 @@ def expected_counts(potentials: Potentials) -> Counts:
             potentials, alpha, beta, start, min(start + stride, num_steps - 1)
         ).sum(-3)
     return Counts(evidence, states.select(-2, 0), transitions, states)
+
+
+def total_counts(potentials: Potentials) -> Totals:
+    """Expected counts of one chain, summed over sequences, without an array over steps.
+
+    What became of the posterior at each step depends on what the scores are made of:
+    `uses` is for a table of symbols how often each was emitted by each state, (R, K); for
+    Gaussian readings sums of p(z_t | x), p(z_t | x) (x_t - mean) and of its square, (3, K);
+    for scores given in full p(z_t | x) itself. Raises ValueError for impossible
+    observations, and for several chains. Rabiner 1989, eq. 40.
+    """
+    potentials = checked(potentials, num_chains=1)
+    if passes := _passes(potentials, counted="all"):
+        evidence = _possible(passes.log_likelihood)
+        if evidence.ndim:
+            evidence = evidence.sum()
+        return Totals(evidence, passes.starts, passes.moves, passes.uses)
+    counts = expected_counts(potentials)
+    starts, moves = counts.initial, counts.transitions
+    if starts.ndim == 2:
+        starts, moves = starts.sum(0), moves.sum(0)
+    uses = _uses(potentials.log_likelihoods, counts.states)
+    return Totals(counts.log_likelihood.sum(), starts, moves, uses)
 
 
 def viterbi(potentials: Potentials) -> BestPath:
@@ -210,6 +246,9 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
     together: shapes, lengths, and no NaN and no infinity but log 0.
     """
     log_initial, log_transitions, log_likelihoods, lengths = potentials
+    if type(log_likelihoods) is Scores and not log_likelihoods.is_lazy():
+        log_likelihoods = log_likelihoods.dense()
+        potentials = potentials._replace(log_likelihoods=log_likelihoods)
     sizes = tuple(log_initial.shape)
     if not sizes or 0 in sizes:
         raise ValueError(
@@ -243,21 +282,32 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
         steps = shape[:2] if len(shape) > len(sizes) + 1 else shape[:1]
         lengths = as_lengths(lengths, steps).to(log_likelihoods.device)
         potentials = potentials._replace(lengths=lengths)
-        if lengths.amin() < log_likelihoods.shape[1]:
+        if (
+            type(log_likelihoods) is not Scores
+            and lengths.amin() < log_likelihoods.shape[1]
+        ):
             log_likelihoods = log_likelihoods.masked_fill(~_running(potentials), 0.0)
             potentials = potentials._replace(log_likelihoods=log_likelihoods)
     named = [(f"log_transitions[{m}]", a) for m, a in enumerate(log_transitions)]
-    # Scores that were gathered from a table need no look at each of them.
-    table, _ = origin(log_likelihoods)
-    named += [("log_initial", log_initial), ("log_likelihoods", table)]
+    # Of scores that are made of a table, what it holds was looked at when they were made.
+    named += [
+        ("log_initial", log_initial),
+        ("log_likelihoods", _table(log_likelihoods)),
+    ]
     for name, values in named:
-        if values.numel() and not values.amax() < torch.inf:  # NaN is not below either
+        if not _below_infinity(values):
             wrong = values.isnan() | values.isposinf()
             where = wrong.nonzero()[0].tolist()
             raise ValueError(
                 f"{name}: {values[tuple(where)]} at {where}, needs numbers below infinity"
             )
     return potentials
+
+
+def _below_infinity(values: Tensor) -> bool:
+    if values.device.type == "cpu" and values.is_contiguous():
+        return kernels.below_infinity(values.detach().numpy().reshape(-1))
+    return not values.numel() or bool(values.amax() < torch.inf)  # NaN is not below
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -281,46 +331,85 @@ _logsumexp = _LogSumExp.apply
 
 
 class _Evidence(torch.autograd.Function):
-    """log p(x) of one chain, whose gradient is the expected counts (Fisher's identity)."""
+    """log p(x) of one chain, whose gradient is the expected counts (Fisher's identity).
+
+    Differentiated are the two tables of the chain, and the one that the scores are made of;
+    `potentials` tells how.
+    """
 
     @staticmethod
-    def forward(ctx, log_initial, log_transition, log_likelihoods, lengths):
-        ctx.save_for_backward(log_initial, log_transition, log_likelihoods, lengths)
-        potentials = Potentials(
-            log_initial, (log_transition,), log_likelihoods, lengths
-        )
-        if passes := _passes(potentials, keep=False):
+    def forward(ctx, log_initial, log_transition, table, potentials):
+        potentials = _detached(potentials)
+        passes = None
+        if log_transition.ndim == 2:
+            passes = _passes(potentials, counted="all")
+        ctx.potentials, ctx.passes = potentials, passes
+        if passes:
             return passes.log_likelihood
         return _evidence(potentials, forward(potentials))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        log_initial, log_transition, log_likelihoods, lengths = ctx.saved_tensors
-        potentials = Potentials(
-            log_initial, (log_transition,), log_likelihoods, lengths
-        )
-        if log_transition.ndim == 2 and (
-            passes := _passes(potentials, backwards=True, counting=True)
-        ):
-            states = passes.smoothed_probs * gradient[..., None, None]
-            moves = passes.moves * gradient[..., None, None]
-            first = states.select(-2, 0)
-            if first.ndim == 2:
-                first, moves = first.sum(0), moves.sum(0)
-            return first, moves, states, None
-        alpha, beta = forward(potentials), backward(potentials)
-        # Of impossible observations every gradient is 0, not NaN.
+        potentials, passes = ctx.potentials, ctx.passes
+        scores = potentials.log_likelihoods
+        if passes and (gradient.ndim == 0 or (gradient == gradient[0]).all()):
+            weight = gradient if gradient.ndim == 0 else gradient[0]
+            moves, uses = passes.moves * weight, passes.uses * weight
+            return passes.starts * weight, moves, _table_gradient(scores, uses), None
         weight = gradient[..., None, None]
-        states = (_probs(potentials, alpha + beta) * weight).nan_to_num(0.0)
-        pairs = _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
-        pairs = (pairs * weight[..., None]).nan_to_num(0.0)
-        if pairs.ndim == 4:
-            pairs = pairs.sum(0)
-        if log_transition.ndim == 2:
-            pairs = pairs.sum(0)
-        first = states.select(-2, 0)
-        return first.sum(0) if first.ndim == 2 else first, pairs, states, None
+        if passes and (passes := _passes(potentials, smoothed=True, counted="each")):
+            states, pairs = passes.smoothed_probs * weight, passes.moves * weight
+        else:  # of impossible observations every gradient is 0, not NaN
+            alpha, beta = forward(potentials), backward(potentials)
+            states = (_probs(potentials, alpha + beta) * weight).nan_to_num(0.0)
+            pairs = _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
+            pairs = (pairs * weight[..., None]).nan_to_num(0.0)
+            if potentials.log_transitions[0].ndim == 2:
+                pairs = pairs.sum(-3)
+        starts = states.select(-2, 0)
+        if states.ndim == 3:
+            starts, pairs = starts.sum(0), pairs.sum(0)
+        return starts, pairs, _table_gradient(scores, _uses(scores, states)), None
+
+
+def _table(scores: Tensor | Scores) -> Tensor:
+    """What the scores are made of; of a plain tensor, itself."""
+    return scores.table if type(scores) is Scores else scores
+
+
+def _detached(potentials: Potentials) -> Potentials:
+    """The potentials without gradients; scores as (table, rows, values) stay so."""
+    log_initial, log_transitions, scores, lengths = potentials
+    if type(scores) is Scores:
+        scores = Scores(scores.table.detach(), scores.rows, scores.values)
+    else:
+        scores = scores.detach()
+    moves = tuple(each.detach() for each in log_transitions)
+    return Potentials(log_initial.detach(), moves, scores, lengths)
+
+
+def _uses(scores: Tensor | Scores, states: Tensor) -> Tensor:
+    """How often each row of the table is used, or its moments: states is (..., T, K)."""
+    if type(scores) is not Scores:
+        return states
+    flat = states.reshape(-1, states.shape[-1])
+    if scores.rows is not None:
+        return torch.zeros_like(scores.table).index_add(0, scores.rows.flatten(), flat)
+    values = scores.values.reshape(-1, 1).to(flat.dtype)
+    flat = flat.masked_fill(values.isnan(), 0.0)
+    apart = values.nan_to_num(0.0) - scores.table[1]
+    return torch.stack([(flat * apart**power).sum(0) for power in (0, 1, 2)])
+
+
+def _table_gradient(scores: Tensor | Scores, uses: Tensor) -> Tensor:
+    """d log p(x) / d table."""
+    if type(scores) is Scores and scores.values is not None:
+        precision = scores.table[2]
+        return torch.stack(
+            [uses[0], precision.square() * uses[1], -precision * uses[2]]
+        )
+    return uses
 
 
 class _Passes(NamedTuple):
@@ -329,7 +418,9 @@ class _Passes(NamedTuple):
     log_likelihood: Tensor
     filtered_probs: Tensor | None
     smoothed_probs: Tensor | None
-    moves: Tensor | None
+    starts: Tensor | None  # (K,), or (N, K) for "each" of a batch
+    moves: Tensor | None  # (K, K), or (N, K, K)
+    uses: Tensor | None  # as the table that the scores are made of; only for "all"
 
 
 def _compiles(potentials: Potentials) -> bool:
@@ -343,131 +434,146 @@ def _compiles(potentials: Potentials) -> bool:
     )
 
 
+NO_ROWS, NO_VALUES = np.empty((0, 0), np.int64), np.empty((0, 0))
+NO_PROBS = np.empty((0, 0, 0))
+
+
 class _Arrays(NamedTuple):
-    """Potentials as the kernels take them, in float64."""
+    """Potentials as the kernels take them, in float64, in the order of their arguments."""
 
     initial: np.ndarray  # (K,)
     matrices: np.ndarray  # (1 or T-1, K, K)
-    scores: np.ndarray  # (R, K), a row for each step or for each symbol
-    rows: np.ndarray  # (N, T), or (0, 0) for a row for each step
-    ends: np.ndarray  # (N,)
-    shape: tuple[int, int, int]  # N, T, K
-
-    def likelihoods(self) -> tuple[np.ndarray, np.ndarray]:
-        """(R, K) exp(scores - shifts), and the shifts, the largest score of each row."""
-        scores = torch.from_numpy(self.scores)
-        shifts = scores.amax(-1, keepdim=True)
-        shifts.masked_fill_(shifts.isneginf(), 0.0)
-        return (scores - shifts).exp_().numpy(), shifts[:, 0].numpy()
+    scores: np.ndarray  # (R, K), (3, K) or (N T, K); see `hmmlib.kernels`
+    rows: np.ndarray  # (N, T), or (0, 0)
+    values: np.ndarray  # (N, T), or (0, 0)
+    lengths: np.ndarray  # (N,)
 
 
-def _as_arrays(potentials: Potentials) -> _Arrays:
-    log_initial, (matrix,), log_likelihoods, lengths = potentials
-    steps, num_states = tuple(log_likelihoods.shape[:-1]), len(log_initial)
+def _as_array(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+
+
+def _as_arrays(potentials: Potentials) -> tuple[_Arrays, tuple[int, int, int]]:
+    """The arrays, and N, T, K."""
+    log_initial, (matrix,), scores, lengths = potentials
+    steps, size = scores.shape[:-1], len(log_initial)
     num, num_steps = steps if len(steps) == 2 else (1, *steps)
-    table, rows = origin(log_likelihoods)
-    initial, matrices, scores = (
-        np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
-        for x in (log_initial, matrix, table)
-    )
+    table, rows, values = _as_array(_table(scores)), NO_ROWS, NO_VALUES
+    if type(scores) is Scores:
+        if scores.rows is not None:
+            rows = scores.rows.numpy().reshape(num, num_steps)
+        else:
+            values = _as_array(scores.values).reshape(num, num_steps)
+    matrices = _as_array(matrix)
     if len(matrices) == 0:  # time-varying, with a single step: there is no move
-        matrices = np.zeros((1, num_states, num_states))
-    rows = np.empty((0, 0), np.int64) if rows is None else rows.numpy().reshape(num, -1)
+        matrices = np.zeros((1, size, size))
     ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
-    return _Arrays(
-        initial,
-        matrices.reshape(-1, num_states, num_states),
-        scores.reshape(-1, num_states),
+    arrays = _Arrays(
+        _as_array(log_initial),
+        matrices.reshape(-1, size, size),
+        table.reshape(-1, size),
         rows,
-        ends.astype(np.int64),
-        (num, num_steps, num_states),
+        values,
+        ends,
     )
+    return arrays, (num, num_steps, size)
 
 
 def _passes(
     potentials: Potentials,
-    keep: bool = True,
-    backwards: bool = False,
-    counting: bool = False,
+    filtered: bool = False,
+    smoothed: bool = False,
+    counted: str | None = None,
 ) -> _Passes | None:
     """Forwards, and backwards if asked, compiled; None where that does not serve.
 
-    `keep` says whether all filtered probabilities are wanted, or only the evidence.
+    `counted` says whether to count starts and moves for "each" sequence, or with the uses
+    of the table, for "all" together.
     """
     if not _compiles(potentials):
         return None
-    p = _as_arrays(potentials)
-    likelihoods, shifts = p.likelihoods()
-    num, steps, size = p.shape
-    threads, cost = torch.get_num_threads(), float(num) * steps * (size * size + 10)
-    alpha = np.zeros((num, steps if keep else 1, size))
-    evidence, exact = np.empty(num), np.ones(num, dtype=np.bool_)
+    arrays, (num, steps, size) = _as_arrays(potentials)
+    scores = potentials.log_likelihoods
+    shares = kernels.num_shares(
+        num, float(num) * steps * (size * size + 10), torch.get_num_threads()
+    )
+    in_full = counted == "all" and type(scores) is not Scores
+    make = np.empty if potentials.lengths is None else np.zeros
+    wanted = make((num, steps, size)) if filtered or smoothed or in_full else NO_PROBS
+    backwards = smoothed or in_full
+    evidence, exact = np.empty(num), np.empty(num, dtype=np.bool_)
+    slots = {None: 0, "each": num, "all": shares}[counted]
+    starts, moves = np.zeros((slots, size)), np.zeros((slots, size, size))
+    using = slots if counted == "all" and not in_full else 0
+    uses = np.zeros((using, len(arrays.scores), size)) if using else NO_PROBS
 
-    def run_forward(first, last):
-        kernels.forward(p.initial, p.matrices, p.scores, likelihoods, shifts, p.rows,
-                        p.ends, first, last, alpha, evidence, exact)  # fmt: skip
+    def work(first, last, share):
+        kernels.passes(
+            *arrays, first, last, share if counted == "all" else -1, evidence, exact,
+            NO_PROBS if backwards else wanted, wanted if backwards else NO_PROBS,
+            starts, moves, uses)  # fmt: skip
 
-    kernels.in_parallel(run_forward, num, cost, threads)
+    if shares == 1:
+        work(0, num, 0)
+    else:
+        kernels.in_parallel(work, num, shares)
     if not exact.all():
         return None
-    moves = np.zeros((num, size, size) if counting else (num, 0, 0))
-    if backwards:
+    dtype, single = scores.dtype, scores.ndim == 2
 
-        def run_backward(first, last):
-            kernels.backward(p.matrices, alpha, likelihoods, p.rows, evidence, p.ends,
-                             first, last, alpha, moves)  # fmt: skip
+    def tensor(array, alone=single):
+        array = torch.from_numpy(array[0] if alone else array)
+        return array if dtype is torch.float64 else array.to(dtype)
 
-        kernels.in_parallel(run_backward, num, cost, threads)
-    dtype, single = (
-        potentials.log_likelihoods.dtype,
-        potentials.log_likelihoods.ndim == 2,
-    )
-
-    def tensor(array):
-        array = torch.from_numpy(array).to(dtype)
-        return array[0] if single else array
-
+    if counted == "all":
+        starts, moves = starts.sum(0, keepdims=True), moves.sum(0, keepdims=True)
+        uses = tensor(wanted) if in_full else tensor(uses.sum(0), alone=False)
     return _Passes(
-        tensor(evidence),
-        None if backwards or not keep else tensor(alpha),
-        tensor(alpha) if backwards else None,
-        tensor(moves) if counting else None,
+        tensor(evidence) if not single else torch.tensor(evidence[0], dtype=dtype),
+        tensor(wanted) if filtered and not backwards else None,
+        tensor(wanted) if smoothed else None,
+        tensor(starts, single or counted == "all") if counted else None,
+        tensor(moves, single or counted == "all") if counted else None,
+        uses if counted == "all" else None,
     )
 
 
 def _best_path(potentials: Potentials) -> BestPath:
-    p = _as_arrays(potentials)
-    num, steps, size = p.shape
+    arrays, (num, steps, size) = _as_arrays(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
-
-    def run(first, last):
-        kernels.best_path(p.initial, p.matrices, p.scores, p.rows, p.ends, first, last,
-                          log_joint, states)  # fmt: skip
-
-    threads, cost = torch.get_num_threads(), float(num) * steps * (size * size + 10)
-    kernels.in_parallel(run, num, cost, threads)
-    log_joint = torch.from_numpy(log_joint).to(potentials.log_likelihoods.dtype)
-    best = BestPath(log_joint, torch.from_numpy(states))
-    return (
-        best if potentials.log_likelihoods.ndim > 2 else BestPath(*(x[0] for x in best))
+    shares = kernels.num_shares(
+        num, float(num) * steps * (size * size + 10), torch.get_num_threads()
     )
+
+    def work(first, last, share):
+        kernels.best_path(*arrays, first, last, log_joint, states)
+
+    if shares == 1:
+        work(0, num, 0)
+    else:
+        kernels.in_parallel(work, num, shares)
+    dtype = potentials.log_likelihoods.dtype
+    if potentials.log_likelihoods.ndim == 2:
+        return BestPath(
+            torch.tensor(log_joint[0], dtype=dtype), torch.from_numpy(states[0])
+        )
+    return BestPath(torch.from_numpy(log_joint).to(dtype), torch.from_numpy(states))
 
 
 def _log_filtered(potentials: Potentials) -> tuple[Tensor, Tensor]:
     """Forward messages, each but for a constant of its step, and the evidence."""
-    if passes := _passes(potentials):
+    if passes := _passes(potentials, filtered=True):
         return passes.filtered_probs.log(), passes.log_likelihood
     alpha = _alpha(potentials)
     return alpha, _evidence(potentials, alpha)
 
 
 def _needs_gradient(potentials: Potentials) -> bool:
-    tensors = (
-        potentials.log_initial,
-        *potentials.log_transitions,
-        potentials.log_likelihoods,
+    return (
+        potentials.log_initial.requires_grad
+        or potentials.log_likelihoods.requires_grad
+        or any(each.requires_grad for each in potentials.log_transitions)
     )
-    return any(x.requires_grad for x in tensors)
 
 
 def _reduce(potentials: Potentials) -> Callable:
@@ -495,7 +601,7 @@ def _evidence(potentials: Potentials, alpha: Tensor) -> Tensor:
 
 def _possible(evidence: Tensor) -> Tensor:
     """Raise ValueError where the log-likelihood is -inf: no posterior exists."""
-    if evidence.isneginf().any():
+    if not _below_infinity(-evidence):
         which = (
             f" {evidence.isneginf().nonzero().flatten().tolist()}"
             if evidence.ndim

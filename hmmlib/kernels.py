@@ -1,175 +1,251 @@
 """The recursion of `hmmlib.recursion`, compiled for the CPU: the same loops, in floats.
 
 Letters and axes as there; everything is float64, of one chain, with N sequences in front.
-Messages are kept as probabilities that sum to one, and what is divided away is summed up
-as a logarithm. That is exact unless a message underflows that nothing can refill, behind
-a forbidden move; the kernels see it and say so (`exact` is False), and the caller takes
-the logarithms of `recursion` instead. Nothing is compiled before it is called, and what
-is compiled is kept on disk.
+Messages are probabilities, but for a factor that is divided away when they become small
+and summed up as a logarithm. That is exact unless a message underflows that nothing can
+refill, behind a forbidden move; the loops see it and say so (`exact` is False), and the
+caller takes the logarithms of `recursion` instead. Nothing is compiled before it is called,
+and what is compiled is kept on disk.
+
+What the states say of an observation comes in one of three forms (see `hmmlib.scores`):
+
+    gathered  scores (R, K) log p(x | z) of each symbol, rows (N, T) which symbol
+    Gaussian  scores (3, K), values (N, T), NaN where one is missing
+    in full   scores (N T, K), one row for each step
+
+where `rows` and `values` that are not there are (0, 0).
 """
 
 import itertools
+import math
 import threading
 
 import numpy as np
 from numba import njit
-from torch import Tensor
 
 TINY = 1e-280  # below it, a message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
+BLOCK = 128  # steps whose likelihoods are worked out at once
+FEW = 8  # states up to which back-pointers are kept
 WORK = 5e5  # multiplications that are worth a second thread
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+# exp(r) to the last bit for |r| < log(2) / 2; log 2 in two parts, the first one short
+INVERSE_FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
+LOG2_E, LN2_HIGH, LN2_LOW = (
+    1 / math.log(2),
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+)
+
+compiled = njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"contract", "reassoc", "nsz"},
+)
 
 
 @compiled
-def forward(
+def passes(
     log_initial,  # (K,)
     log_transitions,  # (1, K, K), or (T-1, K, K) when they change with time
-    scores,  # (R, K) log p(x | z): a row for each step, or for each symbol
-    likelihoods,  # (R, K) exp(scores - shifts)
-    shifts,  # (R,) the largest score of each row
-    rows,  # (N, T) the row of each step; or (0, 0): step t of sequence n is row n T + t
+    scores,  # what the states say of the observations, as above
+    rows,
+    values,
     lengths,  # (N,)
     first,  # sequences from `first`
     last,  # to before `last` are done
-    alpha,  # (N, T, K) out: p(z_t | x_{1:t}); or (N, 1, K): only the last one
+    slot,  # where counts go that are summed over sequences; -1: each its own
     evidence,  # (N,) out: log p(x_{1:T}), -inf if impossible
     exact,  # (N,) out: False where scaling lost something
-):
-    """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1], divided by its sum."""
-    num_states, num_sequences = len(log_initial), len(lengths)
-    keep, varying = alpha.shape[1] > 1, len(log_transitions) > 1
-    matrix = np.empty((num_states, num_states))
-    message, entered = np.empty(num_states), np.empty(num_states)
-    shift, dense, representable = to_probs(log_transitions[0], matrix)
-    top = max_finite(log_initial)
+    filtered,  # (N, T, K) out: p(z_t | x_{1:t}); or (0, 0, 0): not wanted
+    smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); or (0, 0, 0)
+    starts,  # (slots, K), added to: p(z_1 | x_{1:T}); or (0, 0)
+    moves,  # (slots, K, K), added to: expected moves; or (0, 0, 0)
+    uses,  # (slots, *scores.shape), added to: p(z_t | x_{1:T}) for each symbol, or its
+):  #        zeroth, first and second moment about the mean; or (0, 0, 0)
+    """Forwards over each sequence, and back if something is wanted that needs it."""
+    size, num = len(log_initial), len(lengths)
+    counting = len(moves) > 0
+    full = len(rows) + len(values) == 0
+    matrix, turned = np.empty((size, size)), np.empty((size, size))
+    held = len(scores) if len(rows) else BLOCK
+    likelihoods, shifts = np.empty((held, size)), np.empty(held)
+    if len(rows):
+        evaluate(scores, values, 0, 0, len(scores), likelihoods, shifts)
+    keep = counting or len(smoothed) > 0 or len(filtered) > 0
+    scratch = np.empty((lengths.max() if keep else 1, size))
     for n in range(first, last):
-        total, scale, kept = top, 1.0, True
-        for j in range(num_states):
-            entered[j] = np.exp(log_initial[j] - top)
-        for t in range(lengths[n]):
-            if t > 0:
-                if varying:
-                    shift, dense, representable = to_probs(
-                        log_transitions[t - 1], matrix
-                    )
-                kept &= representable
-                move(message, matrix, entered)
-                total += shift
-            row = rows[n, t] if len(rows) else n * (len(scores) // num_sequences) + t
-            norm = 0.0
-            for j in range(num_states):
-                message[j] = entered[j] * likelihoods[row, j]
-                norm += message[j]
-            if norm < TINY:
-                for j in range(num_states):
-                    if entered[j] > 0.0 and scores[row, j] > -np.inf:
-                        kept = False  # not impossible, only too small
-                total = -np.inf
-                break
-            for j in range(num_states):
-                message[j] /= norm
-                small = message[j] < TINY and not dense
-                if small and entered[j] > 0.0 and scores[row, j] > -np.inf:
-                    kept = False
-                alpha[n, t if keep else 0, j] = message[j]
-            total += shifts[row]
-            scale *= norm
-            if scale < 1e-100 or scale > 1e100:
-                total += np.log(scale)
-                scale = 1.0
-        evidence[n] = total + np.log(scale)
-        exact[n] = kept
-
-
-@compiled
-def backward(
-    log_transitions,  # as for forward
-    alpha,  # (N, T, K) of forward
-    likelihoods,  # (R, K) and rows, as for forward
-    rows,
-    evidence,  # (N,) of forward; an impossible sequence is left out
-    lengths,
-    first,
-    last,
-    smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); may be `alpha` itself
-    moves,  # (N, K, K) out: expected moves; or (N, 0, 0): not counted
-):
-    """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
-    num_sequences, num_states = len(lengths), alpha.shape[2]
-    counting, varying = moves.shape[1] > 0, len(log_transitions) > 1
-    matrix = np.empty((num_states, num_states))
-    turned = np.empty((num_states, num_states))
-    beta, onward = np.empty(num_states), np.empty(num_states)
-    pairs = np.empty((num_states, num_states))
-    to_probs(log_transitions[0], matrix)
-    turned[:] = matrix.T
-    for n in range(first, last):
+        alpha = scratch
+        if len(smoothed):
+            alpha = smoothed[n]
+        elif len(filtered):
+            alpha = filtered[n]
+        base = n * (len(scores) // num) if full else n
+        evidence[n], exact[n] = forward(
+            log_initial, log_transitions, scores, rows, values, base, n, lengths[n],
+            matrix, turned, likelihoods, shifts, keep, alpha)  # fmt: skip
         if evidence[n] == -np.inf:
-            smoothed[n], moves[n] = 0.0, 0.0
-            continue
-        beta[:] = 1.0
-        pairs[:] = 0.0
-        for t in range(lengths[n] - 1, -1, -1):
-            if t < lengths[n] - 1:
-                if varying:
-                    to_probs(log_transitions[t], matrix)
-                    turned[:] = matrix.T
-                move(onward, turned, beta)
-            norm, largest = 0.0, 0.0
-            for i in range(num_states):
-                norm += alpha[n, t, i] * beta[i]
-                if alpha[n, t, i] > 0.0:  # what cannot be reached does not count
-                    largest = max(largest, beta[i])
-            if counting and t < lengths[n] - 1:
-                for i in range(num_states):
-                    weight = alpha[n, t, i] / norm
-                    if weight > 0.0:
-                        for j in range(num_states):
-                            pairs[i, j] += (
-                                weight * onward[j] * (matrix[i, j] if varying else 1.0)
-                            )
-            row = (
-                rows[n, t] if len(rows) else n * (len(likelihoods) // num_sequences) + t
-            )
-            for i in range(num_states):
-                onward[i] = 0.0
-                if alpha[n, t, i] > 0.0:
-                    onward[i] = likelihoods[row, i] * beta[i] / largest
-                smoothed[n, t, i] = alpha[n, t, i] * beta[i] / norm
-        if counting:
-            for i in range(num_states):
-                for j in range(num_states):
-                    moves[n, i, j] = pairs[i, j] * (1.0 if varying else matrix[i, j])
+            alpha[:] = 0.0
+        elif exact[n] and (counting or len(smoothed)):
+            into = n if slot < 0 else slot
+            backward(
+                log_transitions, scores, rows, values, base, n, lengths[n], into, alpha,
+                matrix, likelihoods, shifts, smoothed, starts, moves, uses)  # fmt: skip
 
 
 @compiled
-def best_path(
-    log_initial, log_transitions, scores, rows, lengths, first, last, log_joint, states
-):  # fmt: skip
+def forward(log_initial, log_transitions, scores, rows, values, base, n, end, matrix,
+            turned, likelihoods, shifts, keep, alpha):  # fmt: skip
+    """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1]; log p(x), and exact?"""
+    size, varying = len(log_initial), len(log_transitions) > 1
+    message, entered = np.empty(size), np.empty(size)
+    shift, dense, exact = to_probs(log_transitions[0], matrix)
+    turned[:] = matrix.T
+    total, norm = max_finite(log_initial), 1.0
+    for j in range(size):
+        entered[j] = np.exp(log_initial[j] - total)
+    for t in range(end):
+        if t > 0:
+            if varying:
+                shift, dense, held = to_probs(log_transitions[t - 1], matrix)
+                turned[:] = matrix.T
+                exact &= held
+            move(message, turned, entered)
+            total += shift
+        if len(rows):
+            row = rows[n, t]
+        else:
+            row = t % BLOCK
+            if row == 0:
+                stop = min(t + BLOCK, end)
+                evaluate(scores, values, base, t, stop, likelihoods, shifts)
+        norm, lowest = 0.0, np.inf
+        for j in range(size):
+            message[j] = entered[j] * likelihoods[row, j]
+            norm += message[j]
+            lowest = min(lowest, message[j])
+        total += shifts[row]
+        if norm < 1e-140 or (lowest < TINY and not dense):
+            for j in range(size):  # impossible, or only too small?
+                if entered[j] > 0.0 and (norm < 1e-140 or message[j] < TINY):
+                    symbol = rows[n, t] if len(rows) else base + t
+                    exact &= not len(values) and scores[symbol, j] == -np.inf
+            if norm == 0.0:
+                return -np.inf, exact
+        if keep:
+            for j in range(size):
+                alpha[t, j] = message[j] / norm
+        if norm < 1e-40 or norm > 1e40:
+            total += np.log(norm)
+            for j in range(size):
+                message[j] /= norm
+            norm = 1.0
+    return total + np.log(norm), exact
+
+
+@compiled
+def backward(log_transitions, scores, rows, values, base, n, end, into, alpha, matrix,
+             likelihoods, shifts, smoothed, starts, moves, uses):  # fmt: skip
+    """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
+    size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
+    beta, onward = np.ones(size), np.zeros(size)
+    left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to
+    entered = np.zeros_like(left)
+    pairs = np.zeros((size, size))
+    for t in range(end - 1, -1, -1):
+        if t < end - 1:
+            if varying:
+                to_probs(log_transitions[t], matrix)
+            move(onward, matrix, beta)
+        slot = t % BLOCK
+        row = rows[n, t] if len(rows) else slot
+        if not len(rows) and (t == end - 1 or slot == BLOCK - 1):
+            evaluate(scores, values, base, t - slot, t + 1, likelihoods, shifts)
+        norm, largest = 0.0, 0.0
+        for i in range(size):
+            norm += alpha[t, i] * beta[i]
+            if alpha[t, i] > 0.0:  # what cannot be reached does not count
+                largest = max(largest, beta[i])
+        if counting and t < end - 1:
+            for i in range(size):
+                left[slot, i] = alpha[t, i] / norm
+                entered[slot, i] = onward[i]
+            if varying:
+                for i in range(size):
+                    for j in range(size):
+                        moves[into, i, j] += left[slot, i] * matrix[i, j] * onward[j]
+            elif slot == 0:
+                pairs += np.dot(left.T, entered)
+                left[:] = 0.0
+        scale = 1.0 / norm
+        for i in range(size):
+            prob = alpha[t, i] * beta[i] * scale
+            if len(smoothed):
+                smoothed[n, t, i] = prob
+            if len(uses):
+                if len(rows):
+                    uses[into, row, i] += prob
+                elif len(values) and values[n, t] == values[n, t]:
+                    apart = values[n, t] - scores[1, i]
+                    uses[into, 0, i] += prob
+                    uses[into, 1, i] += prob * apart
+                    uses[into, 2, i] += prob * apart * apart
+            if counting and t == 0:
+                starts[into, i] += prob
+            onward[i] = likelihoods[row, i] * beta[i] if alpha[t, i] > 0.0 else 0.0
+        if largest < 1e-10 or largest > 1e10:
+            for i in range(size):
+                onward[i] /= largest
+    if counting and not varying:
+        for i in range(size):
+            for j in range(size):
+                moves[into, i, j] += pairs[i, j] * matrix[i, j]
+
+
+@compiled
+def best_path(log_initial, log_transitions, scores, rows, values, lengths, first, last,
+              log_joint, states):  # fmt: skip
     """delta[t+1] = max(delta[t] + log_transition) + score[t+1], traced back.
 
-    No back-pointers: the scores of one column are computed again along the path.
+    Up to FEW states, the state that each maximum came from is kept; above, the scores of
+    one column are computed again along the path, which costs 1/K of the way there.
     """
-    num_states, num_steps = len(log_initial), states.shape[1]
-    varying = len(log_transitions) > 1
-    delta = np.empty((num_steps, num_states))
-    message, entered = np.empty(num_states), np.empty(num_states)
+    size, num_steps, num = len(log_initial), states.shape[1], len(lengths)
+    varying, few = len(log_transitions) > 1, size <= FEW
+    full = len(rows) + len(values) == 0
+    came_from = np.empty((num_steps if few else 0, size), np.uint8)
+    delta = np.empty((0 if few else num_steps, size))
+    message, entered, said = np.empty(size), np.empty(size), np.empty((1, size))
     matrix = log_transitions[0]
     for n in range(first, last):
-        end = lengths[n]
+        base, end = n * (len(scores) // num) if full else n, lengths[n]
         for t in range(end):
+            if varying and t > 0:
+                matrix = log_transitions[t - 1]
             if t == 0:
                 entered[:] = log_initial
+            elif few:
+                for j in range(size):
+                    best, chosen = message[0] + matrix[0, j], 0
+                    for i in range(1, size):
+                        score = message[i] + matrix[i, j]
+                        chosen = i if score > best else chosen
+                        best = score if score > best else best
+                    entered[j] = best
+                    came_from[t, j] = chosen
             else:
-                if varying:
-                    matrix = log_transitions[t - 1]
                 move_best(message, matrix, entered)
-            row = rows[n, t] if len(rows) else n * num_steps + t
-            for j in range(num_states):
-                message[j] = entered[j] + scores[row, j]
-                delta[t, j] = message[j]
+            if len(rows):
+                row = rows[n, t]
+                for j in range(size):
+                    message[j] = entered[j] + scores[row, j]
+            else:
+                look_up(scores, values, base, t, said, 0)
+                for j in range(size):
+                    message[j] = entered[j] + said[0, j]
+            if not few:
+                delta[t] = message
         at = np.argmax(message)
         log_joint[n] = message[at]
         states[n, end:] = -1
@@ -178,54 +254,103 @@ def best_path(
             continue
         states[n, end - 1] = at
         for t in range(end - 2, -1, -1):
-            if varying:
-                matrix = log_transitions[t]
-            best, chosen = -np.inf, 0
-            for i in range(num_states):
-                score = delta[t, i] + matrix[i, at]
-                if score > best:
-                    best, chosen = score, i
-            at = chosen
+            if few:
+                at = came_from[t + 1, at]
+            else:
+                if varying:
+                    matrix = log_transitions[t]
+                best, chosen = -np.inf, 0
+                for i in range(size):
+                    score = delta[t, i] + matrix[i, at]
+                    if score > best:
+                        best, chosen = score, i
+                at = chosen
             states[n, t] = at
 
 
 @compiled
-def move(message, matrix, entered):
-    """entered[j] = sum_i message[i] * matrix[i, j]."""
-    num_states = len(message)
-    if num_states <= 8:
-        for j in range(num_states):
-            total = 0.0
-            for i in range(num_states):
-                total += message[i] * matrix[i, j]
-            entered[j] = total
-    else:
-        entered[:] = 0.0
-        for i in range(num_states):
-            weight = message[i]
-            if weight != 0.0:
-                for j in range(num_states):
-                    entered[j] += weight * matrix[i, j]
+def move(message, turned, entered):
+    """entered[j] = sum_i message[i] * transition[i, j]; `turned` is the transition's .T."""
+    for j in range(len(message)):
+        total = 0.0
+        for i in range(len(message)):
+            total += turned[j, i] * message[i]
+        entered[j] = total
 
 
 @compiled
 def move_best(message, matrix, entered):
-    """entered[j] = max_i message[i] + matrix[i, j]."""
-    num_states = len(message)
-    if num_states <= 8:
-        for j in range(num_states):
-            best = -np.inf
-            for i in range(num_states):
-                score = message[i] + matrix[i, j]
-                if score > best:
-                    best = score
-            entered[j] = best
-    else:
-        entered[:] = -np.inf
-        for i in range(num_states):
-            score = message[i]
-            for j in range(num_states):
-                entered[j] = max(entered[j], score + matrix[i, j])
+    """entered[j] = max_i message[i] + matrix[i, j], four rows at a time."""
+    size = len(message)
+    entered[:] = -np.inf
+    whole = size - size % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = message[i], message[i + 1], message[i + 2], message[i + 3]
+        for j in range(size):
+            one = max(a + matrix[i, j], b + matrix[i + 1, j])
+            two = max(c + matrix[i + 2, j], d + matrix[i + 3, j])
+            entered[j] = max(entered[j], max(one, two))
+    for i in range(whole, size):
+        for j in range(size):
+            entered[j] = max(entered[j], message[i] + matrix[i, j])
+
+
+@compiled
+def evaluate(scores, values, base, start, stop, likelihoods, shifts):
+    """exp(log p(x_t | z_t) - shift) of the steps `start` to `stop`, a row each."""
+    for t in range(start, stop):
+        row, top = t - start, -np.inf
+        look_up(scores, values, base, t, likelihoods, row)
+        for j in range(likelihoods.shape[1]):
+            top = max(top, likelihoods[row, j])
+        shifts[row] = top if top > -np.inf else 0.0
+        for j in range(likelihoods.shape[1]):
+            likelihoods[row, j] -= shifts[row]
+    exponentiate(likelihoods[: stop - start])
+
+
+@compiled
+def look_up(scores, values, base, t, into, row):
+    """log p(x_t | z_t) of every state, into a row of `into`."""
+    for j in range(into.shape[1]):
+        if not len(values):
+            into[row, j] = scores[base + t, j]
+        elif values[base, t] != values[base, t]:  # missing
+            into[row, j] = 0.0
+        else:
+            apart = (values[base, t] - scores[1, j]) * scores[2, j]
+            into[row, j] = scores[0, j] - 0.5 * apart * apart
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def exponentiate(x):
+    """exp in place, for x at most 0 and with 0 below exp(-700): 2^n times a polynomial.
+
+    Written out because a loop without calls is one that the compiler turns into vectors.
+    """
+    x = x.reshape(-1)
+    bits = x.view(np.int64)
+    for i in range(len(x)):
+        y = max(x[i], -700.0)
+        n = np.floor(y * LOG2_E + 0.5)
+        r = (y - n * LN2_HIGH) - n * LN2_LOW
+        p = INVERSE_FACTORIALS[13]
+        p = p * r + INVERSE_FACTORIALS[12]
+        p = p * r + INVERSE_FACTORIALS[11]
+        p = p * r + INVERSE_FACTORIALS[10]
+        p = p * r + INVERSE_FACTORIALS[9]
+        p = p * r + INVERSE_FACTORIALS[8]
+        p = p * r + INVERSE_FACTORIALS[7]
+        p = p * r + INVERSE_FACTORIALS[6]
+        p = p * r + INVERSE_FACTORIALS[5]
+        p = p * r + INVERSE_FACTORIALS[4]
+        p = p * r + INVERSE_FACTORIALS[3]
+        p = p * r + 0.5
+        p = p * r + 1.0
+        p = p * r + 1.0
+        low = x[i] < -700.0
+        x[i] = p
+        bits[i] = 0 if low else bits[i] + (np.int64(np.int32(n)) << 52)
 
 
 @compiled
@@ -253,35 +378,48 @@ def max_finite(row):
     return best if best > -np.inf else 0.0
 
 
-def gathered(table: Tensor, rows: Tensor) -> Tensor:
-    """table[rows]; (R, K) and (...) integers make (..., K), which remembers its origin."""
-    scores = table.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
-    if not scores.is_inference():  # those do not count their changes
-        scores.gathered_from = table, rows, scores._version
-    return scores
+@compiled
+def below_infinity(x):
+    """No NaN and no +inf?"""
+    fine = True
+    for i in range(len(x)):
+        fine &= x[i] < np.inf
+    return fine
 
 
-def origin(scores: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The table and the rows that `scores` was gathered from; itself and None otherwise.
+@compiled
+def copied_rows(symbols, num_symbols, rows):
+    """Copy (n,) integers; are all of them from 0 to below `num_symbols`?"""
+    fine = True
+    for i in range(len(symbols)):
+        rows[i] = symbols[i]
+        fine &= (rows[i] >= 0) & (rows[i] < num_symbols)
+    return fine
 
-    Kernels then read R rows that fit into the cache. A tensor that was changed in place has
-    another version, and has forgotten.
+
+@compiled
+def copied_values(readings, values):
+    """Copy (n,) numbers; is each of them finite?"""
+    fine = True
+    for i in range(len(readings)):
+        values[i] = readings[i]
+        fine &= abs(values[i]) < np.inf
+    return fine
+
+
+def num_shares(num_sequences: int, cost: float, num_threads: int) -> int:
+    """How many threads are worth it for sequences that cost so many multiplications."""
+    return int(min(num_threads, num_sequences, max(cost // WORK, 1)))
+
+
+def in_parallel(work, num_sequences: int, shares: int) -> None:
+    """`work(first, last, share)` for all sequences, a thread for each share.
+
+    Kernels let go of the interpreter's lock, so that plain threads suffice, and several
+    processes do not meet.
     """
-    if not hasattr(scores, "gathered_from"):
-        return scores, None
-    table, rows, version = scores.gathered_from
-    return (table, rows) if version == scores._version else (scores, None)
-
-
-def in_parallel(work, num_sequences: int, cost: float, num_threads: int) -> None:
-    """`work(first, last)` for all sequences, shared among threads where it is worth it.
-
-    `cost` counts multiplications. Kernels let go of the interpreter's lock, so that plain
-    threads suffice, and several processes do not meet.
-    """
-    shares = int(min(num_threads, num_sequences, max(cost // WORK, 1)))
     edges = [num_sequences * share // shares for share in range(shares + 1)]
-    ranges = list(itertools.pairwise(edges))
+    ranges = [(*edge, share) for share, edge in enumerate(itertools.pairwise(edges))]
     threads = [threading.Thread(target=work, args=each) for each in ranges[1:]]
     for thread in threads:
         thread.start()

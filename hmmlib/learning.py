@@ -29,7 +29,7 @@ from torch.distributions import (
 from tqdm.auto import tqdm
 
 from hmmlib.hmm import HMM, innermost, parameters, rebuilt
-from hmmlib.inference import expected_counts, log_likelihood
+from hmmlib.inference import expected_counts, log_likelihood, total_counts
 
 PARTS = ("initial_probs", "transition_matrix", "emission")
 # No state may shrink to a point: of the scale of all observations, in each dimension.
@@ -67,25 +67,27 @@ def em_step(
     """
     _check_options(learn, pseudo_count)
     potentials = hmm.potentials(observations, lengths, observed)
-    counts = expected_counts(potentials)
-    batched = counts.states.ndim == 3
-    starts = counts.initial.sum(0) if batched else counts.initial
-    moves = counts.transitions.sum(0) if batched else counts.transitions
+    counts = total_counts(potentials)
     initial_probs, transition_matrix, emission = (
         hmm.initial_probs,
         hmm.transition_matrix,
-        hmm.emission,
+        None if "emission" in learn else hmm.emission,
     )
     if "initial_probs" in learn:
-        initial_probs = _normalised(starts, initial_probs, pseudo_count)
+        initial_probs = _normalised(counts.initial, initial_probs, pseudo_count)
     if "transition_matrix" in learn:
-        transition_matrix = _normalised(moves, transition_matrix, pseudo_count)
-    if "emission" in learn:
+        transition_matrix = _normalised(
+            counts.transitions, transition_matrix, pseudo_count
+        )
+    if emission is None:
+        emission = _fit_to_uses(hmm.emission, counts.uses, pseudo_count)
+    if emission is None:  # the steps themselves are needed
         values, seen = hmm.observed_values(observations, lengths, observed)
-        states = counts.states
+        states = expected_counts(potentials).states
         weights = states[seen] if len(values) < seen.numel() else states.flatten(0, -2)
-        emission = weighted_fit(emission, values, weights, pseudo_count)
-    return HMM(initial_probs, transition_matrix, emission), counts.log_likelihood.sum()
+        emission = weighted_fit(hmm.emission, values, weights, pseudo_count)
+    model = HMM.of_checked(initial_probs, transition_matrix, emission)
+    return model, counts.log_likelihood
 
 
 def fit_em(
@@ -299,6 +301,40 @@ def align_states(reference, estimate) -> Tensor:
     else:
         cost = torch.cdist(reference.double(), estimate.double())
     return torch.as_tensor(linear_sum_assignment(cost.numpy())[1])
+
+
+def _fit_to_uses(
+    emission: Distribution, uses: Tensor, pseudo_count: float
+) -> Distribution | None:
+    """The fit of `weighted_fit`, from what `total_counts` made of the weights on the way.
+
+    (V, K) uses of each symbol, or (3, K) moments about each mean; None where these are not
+    all that is needed.
+    """
+    if type(emission) is Categorical:
+        num_symbols = emission._param.shape[-1]
+        counts = uses[:num_symbols].mT  # the row behind the last counts missing ones
+        probs = _normalised(counts, emission.probs, pseudo_count)
+        return Categorical(probs=probs, validate_args=False)
+    if type(emission) is Normal:
+        total, first, second = uses
+        visited = total > 0
+        weight = total.where(visited, 1.0)
+        shift, square = first / weight, second / weight
+        variance = square - shift.square()
+        loc = emission.loc + shift
+        # The spread of all values, by the law of total variance
+        share = total / total.sum()
+        mean = (share * loc).sum()
+        spread = (share * (variance + (loc - mean).square())).sum().sqrt()
+        narrow = variance < torch.maximum(
+            1e-6 * square, 2 * (SMALLEST_SCALE * spread).square()
+        )
+        if (narrow & visited).any() or not spread > 0:
+            return None  # squares that cancel, or a scale to be held open
+        scale = variance.sqrt().where(visited, emission.scale)
+        return Normal(loc, scale, validate_args=False)
+    return None
 
 
 @singledispatch

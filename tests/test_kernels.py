@@ -107,11 +107,10 @@ def test_the_best_path_has_the_best_score():
 
 def exact(p):
     """Did scaling hold, for each sequence?"""
-    arrays = inference._as_arrays(p)
-    num = arrays.shape[0]
-    flags, evidence = np.ones(num, dtype=bool), np.empty(num)
-    kernels.forward(*arrays[:3], *arrays.likelihoods(), *arrays[3:5], 0, num,
-                    np.zeros(arrays.shape), evidence, flags)  # fmt: skip
+    arrays, (num, *_) = inference._as_arrays(p)
+    flags, evidence, none = np.empty(num, dtype=bool), np.empty(num), np.empty((0,) * 3)
+    kernels.passes(*arrays, 0, num, -1, evidence, flags, none, none, np.empty((0, 0)),
+                   none, none)  # fmt: skip
     return flags
 
 
@@ -169,8 +168,8 @@ def test_threads_share_the_sequences():
     for one, four in zip(alone, together, strict=True):
         assert_close(one, four, rtol=0, atol=0)
     done = []
-    kernels.in_parallel(lambda *each: done.append(each), 10, 1e9, 3)
-    assert sorted(done) == [(0, 3), (3, 6), (6, 10)]
+    kernels.in_parallel(lambda *each: done.append(each), 10, 3)
+    assert sorted(done) == [(0, 3, 0), (3, 6, 1), (6, 10, 2)]
 
 
 def test_posterior_samples_follow_the_smoothed_probabilities():

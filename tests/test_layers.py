@@ -11,6 +11,7 @@ LAYERS = [  # a module may import from rows above its own
         "checks",
         "recursion",
         "kernels",
+        "scores",
         "draw",
         "plot",
         "show",
