@@ -18,10 +18,9 @@ from torch.distributions import (
 )
 
 from hmmlib.checks import as_count, as_lengths
-from hmmlib.kernels import copied_rows, copied_values
+from hmmlib.kernels import copied_rows, copied_values, sum_to_one
 from hmmlib.recursion import Potentials
 from hmmlib.scores import Scores
-
 
 SYMBOLS = (torch.int64, torch.int32, torch.uint8)
 
@@ -69,7 +68,9 @@ class HMM:
             )
         emission = self.emission
         if not isinstance(emission, Distribution):
-            emission = Categorical(probs=as_probs("emission", emission, "(K, V)"))
+            # Looked at here, and better than torch would: it normalises in silence.
+            probs = as_probs("emission", emission, "(K, V)")
+            emission = of_valid(Categorical, probs=probs)
         if tuple(emission.batch_shape) != (num_states,):
             found = tuple(emission.batch_shape)
             turned = (
@@ -155,17 +156,15 @@ class HMM:
             or observations.requires_grad
         ):
             return None
-        given = observations.contiguous().numpy().reshape(-1)
+        given = np.ascontiguousarray(observations.numpy())
         if type(self.emission) is Categorical:
-            rows = torch.empty(observations.shape, dtype=torch.int64)
-            if observations.dtype in SYMBOLS and copied_rows(
-                given, len(table), rows.numpy().reshape(-1)
-            ):
-                return Scores(table, rows=rows)
+            rows = np.empty(given.shape, dtype=np.int64)
+            if observations.dtype in SYMBOLS and copied_rows(given, len(table), rows):
+                return Scores(table, rows=torch.from_numpy(rows))
         elif observations.dtype in (torch.float64, torch.float32):
-            values = torch.empty(observations.shape, dtype=torch.float64)
-            if copied_values(given, values.numpy().reshape(-1)):
-                return Scores(table, values=values)
+            values = np.empty(given.shape)
+            if copied_values(given, values):
+                return Scores(table, values=torch.from_numpy(values))
         return None
 
     def __getstate__(self) -> dict:
@@ -348,6 +347,13 @@ def parameters(emission: Distribution) -> dict[str, Tensor]:
     return {name: getattr(emission, name) for name in sorted(names)}
 
 
+def of_valid(family: type, **parameters: Tensor) -> Distribution:
+    """The distribution of parameters that were looked at; it checks values, as others do."""
+    distribution = family(**parameters, validate_args=False)
+    del distribution._validate_args
+    return distribution
+
+
 def rebuilt(emission: Distribution, parameters: dict[str, Tensor]) -> Distribution:
     """The same family with other parameters."""
     if isinstance(emission, Independent):
@@ -371,13 +377,17 @@ def as_probs(name: str, values, shape: str) -> Tensor:
         raise ValueError(
             f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty"
         )
+    tolerance = max(1e-6, torch.finfo(probs.dtype).eps ** 0.5)
+    if probs.device.type == "cpu" and probs.dtype is torch.float64:
+        rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
+        if sum_to_one(rows, tolerance):
+            return probs
     wrong = ~((probs >= 0) & probs.isfinite())
     if wrong.any():
         where = wrong.nonzero()[0].tolist()
         raise ValueError(
             f"{name}: {probs[tuple(where)].item():g} at {where}, needs probabilities, 0 to 1"
         )
-    tolerance = max(1e-6, torch.finfo(probs.dtype).eps ** 0.5)
     sums = probs.sum(-1)
     off = (sums - 1).abs() > tolerance
     if off.any():

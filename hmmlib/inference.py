@@ -77,12 +77,12 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     (Fisher's identity), and 0 where a potential is -inf. Cost T · M · K^(M+1). Rabiner
     1989, eq. 21. Taught in chapter 2.
     """
-    potentials = checked(potentials)
-    if len(potentials.log_transitions) == 1 and _needs_gradient(potentials):
+    if _is_chain_to_learn(potentials):  # checked there
         table = _table(potentials.log_likelihoods)
         return _Evidence.apply(
             potentials.log_initial, potentials.log_transitions[0], table, potentials
         )
+    potentials = checked(potentials)
     if passes := _passes(potentials):
         return passes.log_likelihood
     return _evidence(potentials, _alpha(potentials))
@@ -288,26 +288,26 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
         ):
             log_likelihoods = log_likelihoods.masked_fill(~_running(potentials), 0.0)
             potentials = potentials._replace(log_likelihoods=log_likelihoods)
+    if not _compiles(potentials):  # where they do, `_as_arrays` looks
+        _check_values(potentials)
+    return potentials
+
+
+def _check_values(potentials: Potentials) -> None:
+    """Raise ValueError for a NaN or an infinity that is not log 0."""
+    log_initial, log_transitions, log_likelihoods, _ = potentials
     named = [(f"log_transitions[{m}]", a) for m, a in enumerate(log_transitions)]
-    # Of scores that are made of a table, what it holds was looked at when they were made.
     named += [
         ("log_initial", log_initial),
         ("log_likelihoods", _table(log_likelihoods)),
     ]
     for name, values in named:
-        if not _below_infinity(values):
+        if values.numel() and not values.amax() < torch.inf:  # NaN is not below either
             wrong = values.isnan() | values.isposinf()
             where = wrong.nonzero()[0].tolist()
             raise ValueError(
                 f"{name}: {values[tuple(where)]} at {where}, needs numbers below infinity"
             )
-    return potentials
-
-
-def _below_infinity(values: Tensor) -> bool:
-    if values.device.type == "cpu" and values.is_contiguous():
-        return kernels.below_infinity(values.detach().numpy().reshape(-1))
-    return not values.numel() or bool(values.amax() < torch.inf)  # NaN is not below
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -339,7 +339,7 @@ class _Evidence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, log_initial, log_transition, table, potentials):
-        potentials = _detached(potentials)
+        potentials = checked(_detached(potentials))
         passes = None
         if log_transition.ndim == 2:
             passes = _passes(potentials, counted="all")
@@ -375,13 +375,15 @@ class _Evidence(torch.autograd.Function):
 
 def _table(scores: Tensor | Scores) -> Tensor:
     """What the scores are made of; of a plain tensor, itself."""
-    return scores.table if type(scores) is Scores else scores
+    if type(scores) is not Scores:
+        return scores
+    return scores.table if scores.is_lazy() else scores.dense()
 
 
 def _detached(potentials: Potentials) -> Potentials:
     """The potentials without gradients; scores as (table, rows, values) stay so."""
     log_initial, log_transitions, scores, lengths = potentials
-    if type(scores) is Scores:
+    if type(scores) is Scores and scores.is_lazy():
         scores = Scores(scores.table.detach(), scores.rows, scores.values)
     else:
         scores = scores.detach()
@@ -450,32 +452,31 @@ class _Arrays(NamedTuple):
 
 
 def _as_array(x: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+    array = x.detach().numpy() if x.requires_grad else x.numpy()
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _as_arrays(potentials: Potentials) -> tuple[_Arrays, tuple[int, int, int]]:
-    """The arrays, and N, T, K."""
+    """The arrays, and N, T, K. Raises ValueError for a NaN or infinity."""
     log_initial, (matrix,), scores, lengths = potentials
-    steps, size = scores.shape[:-1], len(log_initial)
-    num, num_steps = steps if len(steps) == 2 else (1, *steps)
+    *batch, num_steps, size = scores.shape
+    num = batch[0] if batch else 1
     table, rows, values = _as_array(_table(scores)), NO_ROWS, NO_VALUES
-    if type(scores) is Scores:
-        if scores.rows is not None:
-            rows = scores.rows.numpy().reshape(num, num_steps)
-        else:
-            values = _as_array(scores.values).reshape(num, num_steps)
-    matrices = _as_array(matrix)
-    if len(matrices) == 0:  # time-varying, with a single step: there is no move
+    if type(scores) is not Scores:
+        table = table.reshape(-1, size)
+    elif scores.rows is not None:
+        rows = scores.rows.numpy().reshape(num, num_steps)
+    else:
+        values = _as_array(scores.values).reshape(num, num_steps)
+    initial, matrices = _as_array(log_initial), _as_array(matrix)
+    if matrices.ndim == 2:
+        matrices = matrices[None]
+    elif num_steps == 1:  # time-varying, but there is no move
         matrices = np.zeros((1, size, size))
+    if not kernels.below_infinity(initial, matrices, table):
+        _check_values(potentials)
     ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
-    arrays = _Arrays(
-        _as_array(log_initial),
-        matrices.reshape(-1, size, size),
-        table.reshape(-1, size),
-        rows,
-        values,
-        ends,
-    )
+    arrays = _Arrays(initial, matrices, table, rows, values, ends)
     return arrays, (num, num_steps, size)
 
 
@@ -494,70 +495,72 @@ def _passes(
         return None
     arrays, (num, steps, size) = _as_arrays(potentials)
     scores = potentials.log_likelihoods
-    shares = kernels.num_shares(
-        num, float(num) * steps * (size * size + 10), torch.get_num_threads()
-    )
+    shares = _shares(num, steps, size)
     in_full = counted == "all" and type(scores) is not Scores
-    make = np.empty if potentials.lengths is None else np.zeros
-    wanted = make((num, steps, size)) if filtered or smoothed or in_full else NO_PROBS
-    backwards = smoothed or in_full
+    wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_PROBS, NO_PROBS
+    if filtered or smoothed or in_full:
+        make = np.empty if potentials.lengths is None else np.zeros
+        wanted = make((num, steps, size))
+    if counted:
+        slots = num if counted == "each" else shares
+        starts, moves = np.zeros((slots, size)), np.zeros((slots, size, size))
+    if counted == "all" and not in_full:
+        uses = np.zeros((slots, *arrays.scores.shape))
     evidence, exact = np.empty(num), np.empty(num, dtype=np.bool_)
-    slots = {None: 0, "each": num, "all": shares}[counted]
-    starts, moves = np.zeros((slots, size)), np.zeros((slots, size, size))
-    using = slots if counted == "all" and not in_full else 0
-    uses = np.zeros((using, len(arrays.scores), size)) if using else NO_PROBS
+    outputs = (NO_PROBS, wanted) if smoothed or in_full else (wanted, NO_PROBS)
 
     def work(first, last, share):
+        slot = share if counted == "all" else -1
         kernels.passes(
-            *arrays, first, last, share if counted == "all" else -1, evidence, exact,
-            NO_PROBS if backwards else wanted, wanted if backwards else NO_PROBS,
-            starts, moves, uses)  # fmt: skip
+            *arrays, first, last, slot, evidence, exact, *outputs, starts, moves, uses
+        )
 
-    if shares == 1:
-        work(0, num, 0)
-    else:
-        kernels.in_parallel(work, num, shares)
+    kernels.in_parallel(work, num, shares)
     if not exact.all():
         return None
     dtype, single = scores.dtype, scores.ndim == 2
 
-    def tensor(array, alone=single):
-        array = torch.from_numpy(array[0] if alone else array)
+    def tensor(array):
+        array = torch.from_numpy(array)
         return array if dtype is torch.float64 else array.to(dtype)
 
     if counted == "all":
-        starts, moves = starts.sum(0, keepdims=True), moves.sum(0, keepdims=True)
-        uses = tensor(wanted) if in_full else tensor(uses.sum(0), alone=False)
+        starts, moves, uses = (
+            x[0] if len(x) == 1 else x.sum(0) for x in (starts, moves, uses)
+        )
+    elif counted and single:
+        starts, moves = starts[0], moves[0]
+    if single:
+        evidence = evidence.reshape(())
+        wanted = wanted.reshape(wanted.shape[1:])
     return _Passes(
-        tensor(evidence) if not single else torch.tensor(evidence[0], dtype=dtype),
-        tensor(wanted) if filtered and not backwards else None,
+        tensor(evidence),
+        tensor(wanted) if filtered else None,
         tensor(wanted) if smoothed else None,
-        tensor(starts, single or counted == "all") if counted else None,
-        tensor(moves, single or counted == "all") if counted else None,
-        uses if counted == "all" else None,
+        tensor(starts) if counted else None,
+        tensor(moves) if counted else None,
+        tensor(wanted if in_full else uses) if counted == "all" else None,
     )
+
+
+def _shares(num: int, steps: int, size: int) -> int:
+    """How many threads are worth it."""
+    cost = float(num) * steps * (size * size + 10)
+    return kernels.num_shares(num, cost, torch.get_num_threads())
 
 
 def _best_path(potentials: Potentials) -> BestPath:
     arrays, (num, steps, size) = _as_arrays(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
-    shares = kernels.num_shares(
-        num, float(num) * steps * (size * size + 10), torch.get_num_threads()
-    )
 
     def work(first, last, share):
         kernels.best_path(*arrays, first, last, log_joint, states)
 
-    if shares == 1:
-        work(0, num, 0)
-    else:
-        kernels.in_parallel(work, num, shares)
-    dtype = potentials.log_likelihoods.dtype
+    kernels.in_parallel(work, num, _shares(num, steps, size))
     if potentials.log_likelihoods.ndim == 2:
-        return BestPath(
-            torch.tensor(log_joint[0], dtype=dtype), torch.from_numpy(states[0])
-        )
-    return BestPath(torch.from_numpy(log_joint).to(dtype), torch.from_numpy(states))
+        log_joint, states = log_joint.reshape(()), states[0]
+    log_joint = torch.from_numpy(log_joint).to(potentials.log_likelihoods.dtype)
+    return BestPath(log_joint, torch.from_numpy(states))
 
 
 def _log_filtered(potentials: Potentials) -> tuple[Tensor, Tensor]:
@@ -573,6 +576,17 @@ def _needs_gradient(potentials: Potentials) -> bool:
         potentials.log_initial.requires_grad
         or potentials.log_likelihoods.requires_grad
         or any(each.requires_grad for each in potentials.log_transitions)
+    )
+
+
+def _is_chain_to_learn(potentials: Potentials) -> bool:
+    """One chain, and somebody wants gradients?"""
+    return (
+        potentials.log_initial.ndim == 1
+        and isinstance(potentials.log_transitions, tuple)
+        and len(potentials.log_transitions) == 1
+        and torch.is_grad_enabled()
+        and _needs_gradient(potentials)
     )
 
 
@@ -601,7 +615,8 @@ def _evidence(potentials: Potentials, alpha: Tensor) -> Tensor:
 
 def _possible(evidence: Tensor) -> Tensor:
     """Raise ValueError where the log-likelihood is -inf: no posterior exists."""
-    if not _below_infinity(-evidence):
+    impossible = evidence.isneginf().any() if evidence.ndim else evidence == -torch.inf
+    if impossible:
         which = (
             f" {evidence.isneginf().nonzero().flatten().tolist()}"
             if evidence.ndim

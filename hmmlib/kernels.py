@@ -379,17 +379,72 @@ def max_finite(row):
 
 
 @compiled
-def below_infinity(x):
+def below_infinity(log_initial, log_transitions, scores):
     """No NaN and no +inf?"""
     fine = True
-    for i in range(len(x)):
-        fine &= x[i] < np.inf
+    for x in (log_initial, log_transitions.reshape(-1), scores.reshape(-1)):
+        for i in range(len(x)):
+            fine &= x[i] < np.inf
     return fine
 
 
 @compiled
+def normalise(counts, old, pseudo_count, probs):
+    """Rows of counts (R, C) as probabilities; zeros stay, and so do rows without a count."""
+    for i in range(len(counts)):
+        total = 0.0
+        for j in range(counts.shape[1]):
+            probs[i, j] = counts[i, j] + (pseudo_count if old[i, j] > 0.0 else 0.0)
+            total += probs[i, j]
+        for j in range(counts.shape[1]):
+            probs[i, j] = probs[i, j] / total if total > 0.0 else old[i, j]
+
+
+@compiled
+def fit_gaussians(moments, loc, scale, smallest, new_loc, new_scale):
+    """Means and scales (K,) from moments (3, K) about `loc`, as `passes` sums them up.
+
+    A state without weight keeps its own. False where squares cancel, or a scale is below
+    `smallest` times that of all observations: then look at the observations themselves.
+    """
+    everything, middle, around, safe = 0.0, 0.0, 0.0, True
+    for k in range(len(loc)):
+        everything += moments[0, k]
+        middle += moments[1, k] + moments[0, k] * loc[k]
+    middle /= everything
+    for k in range(len(loc)):
+        new_loc[k], new_scale[k] = loc[k], scale[k]
+        if moments[0, k] > 0.0:
+            shift, square = moments[1, k] / moments[0, k], moments[2, k] / moments[0, k]
+            variance = square - shift * shift
+            safe &= variance > 1e-6 * square
+            new_loc[k], new_scale[k] = loc[k] + shift, np.sqrt(max(variance, 0.0))
+            apart = new_loc[k] - middle
+            around += moments[0, k] * (variance + apart * apart)
+    for k in range(len(loc)):  # `around` is the variance of all, by its law of total
+        if moments[0, k] > 0.0:
+            safe &= new_scale[k] > 2.0 * smallest * np.sqrt(around / everything)
+    return safe
+
+
+@compiled
+def sum_to_one(probs, tolerance):
+    """Is each row of (R, C) a distribution?"""
+    for i in range(len(probs)):
+        total = 0.0
+        for j in range(probs.shape[1]):
+            if not probs[i, j] >= 0.0:
+                return False
+            total += probs[i, j]
+        if not abs(total - 1.0) <= tolerance:
+            return False
+    return True
+
+
+@compiled
 def copied_rows(symbols, num_symbols, rows):
-    """Copy (n,) integers; are all of them from 0 to below `num_symbols`?"""
+    """Copy integers; are all of them from 0 to below `num_symbols`?"""
+    symbols, rows = symbols.reshape(-1), rows.reshape(-1)
     fine = True
     for i in range(len(symbols)):
         rows[i] = symbols[i]
@@ -399,7 +454,8 @@ def copied_rows(symbols, num_symbols, rows):
 
 @compiled
 def copied_values(readings, values):
-    """Copy (n,) numbers; is each of them finite?"""
+    """Copy numbers; is each of them finite?"""
+    readings, values = readings.reshape(-1), values.reshape(-1)
     fine = True
     for i in range(len(readings)):
         values[i] = readings[i]
@@ -418,6 +474,9 @@ def in_parallel(work, num_sequences: int, shares: int) -> None:
     Kernels let go of the interpreter's lock, so that plain threads suffice, and several
     processes do not meet.
     """
+    if shares == 1:
+        work(0, num_sequences, 0)
+        return
     edges = [num_sequences * share // shares for share in range(shares + 1)]
     ranges = [(*edge, share) for share, edge in enumerate(itertools.pairwise(edges))]
     threads = [threading.Thread(target=work, args=each) for each in ranges[1:]]

@@ -28,8 +28,9 @@ from torch.distributions import (
 )
 from tqdm.auto import tqdm
 
-from hmmlib.hmm import HMM, innermost, parameters, rebuilt
+from hmmlib.hmm import HMM, innermost, of_valid, parameters, rebuilt
 from hmmlib.inference import expected_counts, log_likelihood, total_counts
+from hmmlib.kernels import fit_gaussians, normalise
 
 PARTS = ("initial_probs", "transition_matrix", "emission")
 # No state may shrink to a point: of the scale of all observations, in each dimension.
@@ -315,25 +316,14 @@ def _fit_to_uses(
         num_symbols = emission._param.shape[-1]
         counts = uses[:num_symbols].mT  # the row behind the last counts missing ones
         probs = _normalised(counts, emission.probs, pseudo_count)
-        return Categorical(probs=probs, validate_args=False)
-    if type(emission) is Normal:
-        total, first, second = uses
-        visited = total > 0
-        weight = total.where(visited, 1.0)
-        shift, square = first / weight, second / weight
-        variance = square - shift.square()
-        loc = emission.loc + shift
-        # The spread of all values, by the law of total variance
-        share = total / total.sum()
-        mean = (share * loc).sum()
-        spread = (share * (variance + (loc - mean).square())).sum().sqrt()
-        narrow = variance < torch.maximum(
-            1e-6 * square, 2 * (SMALLEST_SCALE * spread).square()
-        )
-        if (narrow & visited).any() or not spread > 0:
-            return None  # squares that cancel, or a scale to be held open
-        scale = variance.sqrt().where(visited, emission.scale)
-        return Normal(loc, scale, validate_args=False)
+        return of_valid(Categorical, probs=probs)
+    given = (uses, emission.loc, emission.scale) if type(emission) is Normal else ()
+    if given and all(_is_plain(each) for each in given):
+        loc, scale = (x.contiguous().numpy() for x in given[1:])
+        new = np.empty_like(loc), np.empty_like(scale)
+        if fit_gaussians(uses.numpy(), loc, scale, SMALLEST_SCALE, *new):
+            loc, scale = map(torch.from_numpy, new)
+            return of_valid(Normal, loc=loc, scale=scale)
     return None
 
 
@@ -438,9 +428,24 @@ def _check_options(learn: Collection[str], pseudo_count: float) -> None:
 
 def _normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
     """Rows of counts as probabilities; zeros stay, and so do rows without any count."""
+    if _is_plain(counts) and _is_plain(old):
+        rows = -1, counts.shape[-1]
+        probs = np.empty(old.shape)
+        normalise(
+            counts.contiguous().numpy().reshape(rows),
+            old.contiguous().numpy().reshape(rows),
+            float(pseudo_count),
+            probs.reshape(rows),
+        )
+        return torch.from_numpy(probs)
     counts = counts + pseudo_count * (old > 0)
     total = counts.sum(-1, keepdim=True)
     return torch.where(total > 0, counts / total, old)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """A tensor that the kernels take as it is?"""
+    return x.dtype is torch.float64 and x.device.type == "cpu" and not x.requires_grad
 
 
 def _told(name: str, model: HMM, scores: list, gain: float, tolerance: float) -> Fit:

@@ -100,8 +100,9 @@ def _forwarded(name: str):
     return method
 
 
-for _name in (
-    "add radd sub rsub mul rmul truediv rtruediv neg abs pow eq ne lt le gt ge getitem setitem"
-    " iter matmul rmatmul float bool array invert and or"
-).split():
+OPERATORS = """
+    add radd sub rsub mul rmul truediv rtruediv matmul rmatmul pow neg abs invert and or
+    eq ne lt le gt ge getitem setitem iter float bool array
+"""
+for _name in OPERATORS.split():
     setattr(Scores, f"__{_name}__", _forwarded(f"__{_name}__"))
