@@ -70,7 +70,7 @@ def passes(
     full = len(rows) + len(values) == 0
     matrix, turned = np.empty((size, size)), np.empty((size, size))
     held = len(scores) if len(rows) else BLOCK
-    likelihoods, shifts = np.empty((held, size)), np.empty(held)
+    likelihoods, shifts = np.empty((size, held)), np.empty(held)
     if len(rows):
         evaluate(scores, values, 0, 0, len(scores), likelihoods, shifts)
     keep = counting or len(smoothed) > 0 or len(filtered) > 0
@@ -122,7 +122,7 @@ def forward(log_initial, log_transitions, scores, rows, values, base, n, end, ma
                 evaluate(scores, values, base, t, stop, likelihoods, shifts)
         norm, lowest = 0.0, np.inf
         for j in range(size):
-            message[j] = entered[j] * likelihoods[row, j]
+            message[j] = entered[j] * likelihoods[j, row]
             norm += message[j]
             lowest = min(lowest, message[j])
         total += shifts[row]
@@ -149,7 +149,7 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha, m
              likelihoods, shifts, smoothed, starts, moves, uses):  # fmt: skip
     """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
     size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
-    beta, onward = np.ones(size), np.zeros(size)
+    beta, onward, probs = np.ones(size), np.zeros(size), np.empty(size)
     left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to
     entered = np.zeros_like(left)
     pairs = np.zeros((size, size))
@@ -163,37 +163,44 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha, m
         if not len(rows) and (t == end - 1 or slot == BLOCK - 1):
             evaluate(scores, values, base, t - slot, t + 1, likelihoods, shifts)
         norm, largest = 0.0, 0.0
+        if counting:
+            entered[slot] = onward
         for i in range(size):
-            norm += alpha[t, i] * beta[i]
-            if alpha[t, i] > 0.0:  # what cannot be reached does not count
-                largest = max(largest, beta[i])
-        if counting and t < end - 1:
-            for i in range(size):
-                left[slot, i] = alpha[t, i] / norm
-                entered[slot, i] = onward[i]
-            if varying:
-                for i in range(size):
-                    for j in range(size):
-                        moves[into, i, j] += left[slot, i] * matrix[i, j] * onward[j]
-            elif slot == 0:
-                pairs += np.dot(left.T, entered)
-                left[:] = 0.0
+            here = alpha[t, i]
+            reached = beta[i] if here > 0.0 else 0.0  # the others do not count
+            probs[i] = here * beta[i]
+            norm += probs[i]
+            largest = max(largest, reached)
+            onward[i] = likelihoods[i, row] * reached
         scale = 1.0 / norm
-        for i in range(size):
-            prob = alpha[t, i] * beta[i] * scale
-            if len(smoothed):
-                smoothed[n, t, i] = prob
-            if len(uses):
-                if len(rows):
-                    uses[into, row, i] += prob
-                elif len(values) and values[n, t] == values[n, t]:
-                    apart = values[n, t] - scores[1, i]
-                    uses[into, 0, i] += prob
-                    uses[into, 1, i] += prob * apart
-                    uses[into, 2, i] += prob * apart * apart
-            if counting and t == 0:
-                starts[into, i] += prob
-            onward[i] = likelihoods[row, i] * beta[i] if alpha[t, i] > 0.0 else 0.0
+        if counting:
+            for i in range(size):
+                left[slot, i] = alpha[t, i] * scale
+                probs[i] *= scale
+        if len(smoothed):
+            for i in range(size):
+                smoothed[n, t, i] = alpha[t, i] * beta[i] * scale
+        if len(uses) and len(rows):
+            for i in range(size):
+                uses[into, row, i] += probs[i]
+        elif len(uses) and values[n, t] == values[n, t]:
+            for i in range(size):
+                apart = values[n, t] - scores[1, i]
+                uses[into, 0, i] += probs[i]
+                uses[into, 1, i] += probs[i] * apart
+                uses[into, 2, i] += probs[i] * apart * apart
+        if counting and t == end - 1:
+            left[slot] = 0.0  # there is no move from the last step
+        elif counting and varying:
+            for i in range(size):
+                for j in range(size):
+                    moves[into, i, j] += left[slot, i] * matrix[i, j] * entered[slot, j]
+        if counting and t == 0:
+            for i in range(size):
+                starts[into, i] += probs[i]
+        if counting and slot == 0 and not varying:
+            pairs += np.dot(left.T, entered)
+            left[:] = 0.0
         if largest < 1e-10 or largest > 1e10:
             for i in range(size):
                 onward[i] /= largest
@@ -216,7 +223,7 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
     full = len(rows) + len(values) == 0
     came_from = np.empty((num_steps if few else 0, size), np.uint8)
     delta = np.empty((0 if few else num_steps, size))
-    message, entered, said = np.empty(size), np.empty(size), np.empty((1, size))
+    message, entered = np.empty(size), np.empty(size)
     matrix = log_transitions[0]
     for n in range(first, last):
         base, end = n * (len(scores) // num) if full else n, lengths[n]
@@ -236,14 +243,16 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
                     came_from[t, j] = chosen
             else:
                 move_best(message, matrix, entered)
-            if len(rows):
-                row = rows[n, t]
+            if len(values):
+                here, seen = values[n, t], values[n, t] == values[n, t]
+                for j in range(size):
+                    apart = (here - scores[1, j]) * scores[2, j]
+                    score = scores[0, j] - 0.5 * apart * apart
+                    message[j] = entered[j] + (score if seen else 0.0)
+            else:
+                row = rows[n, t] if len(rows) else base + t
                 for j in range(size):
                     message[j] = entered[j] + scores[row, j]
-            else:
-                look_up(scores, values, base, t, said, 0)
-                for j in range(size):
-                    message[j] = entered[j] + said[0, j]
             if not few:
                 delta[t] = message
         at = np.argmax(message)
@@ -297,29 +306,29 @@ def move_best(message, matrix, entered):
 
 @compiled
 def evaluate(scores, values, base, start, stop, likelihoods, shifts):
-    """exp(log p(x_t | z_t) - shift) of the steps `start` to `stop`, a row each."""
-    for t in range(start, stop):
-        row, top = t - start, -np.inf
-        look_up(scores, values, base, t, likelihoods, row)
-        for j in range(likelihoods.shape[1]):
-            top = max(top, likelihoods[row, j])
-        shifts[row] = top if top > -np.inf else 0.0
-        for j in range(likelihoods.shape[1]):
-            likelihoods[row, j] -= shifts[row]
-    exponentiate(likelihoods[: stop - start])
+    """exp(log p(x_t | z_t) - shift) of the steps `start` to `stop`, a column each.
 
-
-@compiled
-def look_up(scores, values, base, t, into, row):
-    """log p(x_t | z_t) of every state, into a row of `into`."""
-    for j in range(into.shape[1]):
-        if not len(values):
-            into[row, j] = scores[base + t, j]
-        elif values[base, t] != values[base, t]:  # missing
-            into[row, j] = 0.0
-        else:
-            apart = (values[base, t] - scores[1, j]) * scores[2, j]
-            into[row, j] = scores[0, j] - 0.5 * apart * apart
+    Time is the inner loop, the one that becomes vectors: there are few states and many
+    steps.
+    """
+    steps = stop - start
+    shifts[:steps] = -np.inf
+    for j in range(len(likelihoods)):
+        for t in range(steps):
+            if len(values):
+                apart = (values[base, start + t] - scores[1, j]) * scores[2, j]
+                score = scores[0, j] - 0.5 * apart * apart
+                score = score if apart == apart else 0.0  # NaN is missing
+            else:
+                score = scores[base + start + t, j]
+            likelihoods[j, t] = score
+            shifts[t] = max(shifts[t], score)
+    for t in range(steps):
+        shifts[t] = shifts[t] if shifts[t] > -np.inf else 0.0
+    for j in range(len(likelihoods)):
+        for t in range(steps):
+            likelihoods[j, t] -= shifts[t]
+        exponentiate(likelihoods[j, :steps])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -328,7 +337,6 @@ def exponentiate(x):
 
     Written out because a loop without calls is one that the compiler turns into vectors.
     """
-    x = x.reshape(-1)
     bits = x.view(np.int64)
     for i in range(len(x)):
         y = max(x[i], -700.0)
