@@ -33,6 +33,7 @@ from hmmlib.recursion import (
 
 MOST_BYTES = 4e9  # of messages held at once
 SMALLEST_MOVE = 1e-30  # compiled sums want all moves of a chain at least that probable
+KEPT = 4e6  # messages of a short series that are kept and not computed again
 WORKING_BLOCKS = 8  # as many as smoothing holds: starts, scores, alpha, beta, ...
 
 
@@ -169,9 +170,10 @@ class FactorialHMM:
 
         States are -1 where no path is possible. Raises ValueError as `potentials` does.
         """
-        starts, log_joint = self._starts(observations, torch.amax, progress)
+        kept = []
+        starts, log_joint = self._starts(observations, torch.amax, progress, kept=kept)
         if self._loops is not None:
-            paths = self._best_states(starts, observations, progress)
+            paths = self._best_states(starts, observations, progress, kept)
         else:
             choices = torch.amax, torch.argmax
             paths = self._traced(starts, observations, *choices, progress)
@@ -215,13 +217,19 @@ class FactorialHMM:
         The joint posterior of all chains is `inference.smooth_states(self.potentials(x))`,
         where it fits. Raises ValueError for impossible observations.
         """
-        starts, evidence = self._starts(observations, torch.logsumexp, progress)
+        kept = []
+        starts, evidence = self._starts(
+            observations, torch.logsumexp, progress, kept=kept
+        )
         self._possible(evidence)
         after, marginals = torch.zeros(self.sizes, dtype=evidence.dtype), []
         blocks = self._blocks(self._observations(observations))
         for start, block in self._backwards(starts, blocks, progress):
             scores = self._log_likelihoods(block)
-            alpha, _ = self._forward(start, scores, torch.logsumexp)
+            if kept:
+                alpha = kept.pop()
+            else:
+                alpha, _ = self._forward(start, scores, torch.logsumexp)
             # What is known from later blocks enters as one more likelihood of the last step.
             known = torch.cat([scores[:-1], scores[-1:] + after])
             beta, before = self._backward(known)
@@ -326,8 +334,13 @@ class FactorialHMM:
         )
         return list(observations.split(size))
 
-    def _starts(self, observations, reduce: Callable, progress: bool, keep=True):
-        """The message before each block, (*S), and the reduced last one, ()."""
+    def _starts(
+        self, observations, reduce: Callable, progress: bool, keep=True, kept=None
+    ):
+        """The message before each block, (*S), and the reduced last one, ().
+
+        If all messages fit easily, they are put into the list `kept`, block by block.
+        """
         self._forget_if_changed()
         message, blocks = (
             self._moves()[0],
@@ -346,6 +359,8 @@ class FactorialHMM:
             alpha, message = self._forward(
                 message, self._log_likelihoods(block), reduce
             )
+            if kept is not None and len(observations) * message.numel() < KEPT:
+                kept.append(alpha)
         return starts, reduce(alpha[-1].flatten(), -1)
 
     def _forward(self, start: Tensor, scores: Tensor, reduce: Callable):
@@ -442,14 +457,18 @@ class FactorialHMM:
                 path.append(following)
         return torch.stack(path[::-1], dim=-2)
 
-    def _best_states(self, starts, observations, progress) -> Tensor:
+    def _best_states(self, starts, observations, progress, kept) -> Tensor:
         """The best joint path, compiled; (T, M)."""
         loops, blocks = self._loops, self._blocks(self._observations(observations))
         following, end = np.full(len(self.sizes), -1), sum(map(len, blocks))
         states = np.empty((end, len(self.sizes)), dtype=np.int64)
         for start, block in self._backwards(starts, blocks, progress):
-            scores = self._log_likelihoods(block)
-            messages = loops.flat(self._forward(start, scores, torch.amax)[0])
+            if kept:
+                messages = kept.pop()
+            else:
+                scores = self._log_likelihoods(block)
+                messages, _ = self._forward(start, scores, torch.amax)
+            messages = loops.flat(messages)
             here = states[end - len(block) : end]
             kernels.joint_path(messages, loops.log_moves, loops.sizes, following, here)
             following, end = here[0], end - len(block)

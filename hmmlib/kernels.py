@@ -26,6 +26,7 @@ from numba import njit
 TINY = 1e-280  # below it, a message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
 BLOCK = 128  # steps whose likelihoods are worked out at once
+LONG = 20  # steps below which an innermost loop is short
 FEW = 8  # states up to which back-pointers are kept
 WORK = 5e5  # multiplications that are worth a second thread
 
@@ -37,11 +38,11 @@ LOG2_E, LN2_HIGH, LN2_LOW = (
     1.90821492927058770002e-10,
 )
 
-compiled = njit(
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract", "reassoc", "nsz"},
+FAST = {"contract", "reassoc", "nsz"}  # sums in any order, a * b + c in one go
+compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+# Where there is no NaN, and -inf only ever added to, a maximum is a single instruction.
+compiled_max = njit(
+    cache=True, nogil=True, error_model="numpy", fastmath=FAST | {"nnan"}
 )
 
 
@@ -287,7 +288,7 @@ def move(message, turned, entered):
         entered[j] = total
 
 
-@compiled
+@compiled_max
 def move_best(message, matrix, entered):
     """entered[j] = max_i message[i] + matrix[i, j], four rows at a time."""
     size = len(message)
@@ -312,17 +313,21 @@ def evaluate(scores, values, base, start, stop, likelihoods, shifts):
     steps.
     """
     steps = stop - start
+    here = values[base, start:stop] if len(values) else values[:0, 0]
+    said = scores[base + start : base + stop]
     shifts[:steps] = -np.inf
     for j in range(len(likelihoods)):
-        for t in range(steps):
-            if len(values):
-                apart = (values[base, start + t] - scores[1, j]) * scores[2, j]
+        if len(values):
+            for t in range(steps):
+                apart = (here[t] - scores[1, j]) * scores[2, j]
                 score = scores[0, j] - 0.5 * apart * apart
-                score = score if apart == apart else 0.0  # NaN is missing
-            else:
-                score = scores[base + start + t, j]
-            likelihoods[j, t] = score
-            shifts[t] = max(shifts[t], score)
+                likelihoods[j, t] = score if apart == apart else 0.0  # NaN is missing
+        else:
+            for t in range(steps):
+                likelihoods[j, t] = said[t, j]
+        for t in range(steps):
+            score = likelihoods[j, t]
+            shifts[t] = score if score > shifts[t] else shifts[t]
     for t in range(steps):
         shifts[t] = shifts[t] if shifts[t] > -np.inf else 0.0
     for j in range(len(likelihoods)):
@@ -507,10 +512,11 @@ def joint_forward(start, matrices, sizes, scores, best, messages, onward):
     onward    (S,)     out   the last message, moved one step on
     """
     spare = np.empty_like(start)
+    onward[:] = start
     for t in range(len(scores)):
         for s in range(len(start)):
-            messages[t, s] = (start if t == 0 else onward)[s] + scores[t, s]
-        onward[:] = messages[t]
+            onward[s] += scores[t, s]
+            messages[t, s] = onward[s]
         joint_move(onward, spare, matrices, sizes, best)
 
 
@@ -529,71 +535,128 @@ def joint_backward(matrices, sizes, known, messages, onward):
 
 @compiled
 def joint_move(message, spare, matrices, sizes, best):
-    """In place: reduce over the state left, one chain at a time. Rows M K^(M+1)."""
-    top = 0.0
+    """In place: reduce over the state left, one chain at a time. Rows M K^(M+1).
+
+    The innermost loop runs over all chains behind the one that moves. Before it becomes
+    short, the message is turned, and chains that have moved come behind the others; once
+    all have moved, they are in order again.
+    """
+    num_states, moved, top = len(message), 1, 0.0
+    kept = message
     if not best:
         top = max_finite(message)
-        for s in range(len(message)):
-            message[s] = np.exp(message[s] - top)
-    before, after = 1, len(message)
-    for m in range(len(sizes)):
-        size = sizes[m]
-        after //= size
-        for b in range(before):
-            for j in range(size):
-                into = (b * size + j) * after
-                for i in range(size):
-                    out_of, weight = (b * size + i) * after, matrices[m, i, j]
-                    if best and i == 0:
-                        for a in range(after):
-                            spare[into + a] = message[out_of + a] + weight
-                    elif best:
-                        for a in range(after):
-                            score = message[out_of + a] + weight
-                            spare[into + a] = max(spare[into + a], score)
-                    elif i == 0:
-                        for a in range(after):
-                            spare[into + a] = message[out_of + a] * weight
-                    else:
-                        for a in range(after):
-                            spare[into + a] += message[out_of + a] * weight
-        before *= size
-        message[:] = spare
-    if not best:
-        for s in range(len(message)):
-            message[s] = np.log(message[s]) + top
+        for s in range(num_states):
+            message[s] -= top
+        exponentiate(message)
+    for m in range(len(sizes) + 1):
+        last = m == len(sizes)
+        if last or num_states // (moved * sizes[m]) < LONG:
+            turn(message, spare, moved)
+            message, spare, moved = spare, message, 1
+        if not last:
+            moved *= sizes[m]
+            after = num_states // moved
+            if best:
+                joint_best_of_chain(message, spare, matrices[m], sizes[m], after)
+            else:
+                joint_sum_of_chain(message, spare, matrices[m], sizes[m], after)
+            message, spare = spare, message
+    if best:
+        kept[:] = message
+    else:
+        for s in range(num_states):
+            kept[s] = np.log(message[s]) + top
 
 
 @compiled
+def turn(message, turned, rows):
+    """turned[c, r] = message[r, c]."""
+    message, turned = message.reshape(rows, -1), turned.reshape(-1, rows)
+    for r in range(message.shape[0]):
+        for c in range(message.shape[1]):
+            turned[c, r] = message[r, c]
+
+
+@compiled
+def joint_sum_of_chain(message, entered, matrix, size, after):
+    """entered[b, j, a] = sum_i message[b, i, a] * matrix[i, j]; two i at a time."""
+    message, entered = (
+        message.reshape(-1, size, after),
+        entered.reshape(-1, size, after),
+    )
+    for b in range(message.shape[0]):
+        for j in range(size):
+            for a in range(after):
+                entered[b, j, a] = message[b, 0, a] * matrix[0, j] if size % 2 else 0.0
+            for i in range(size % 2, size, 2):
+                v, w = matrix[i, j], matrix[i + 1, j]
+                for a in range(after):
+                    entered[b, j, a] += message[b, i, a] * v + message[b, i + 1, a] * w
+
+
+@compiled_max
+def joint_best_of_chain(message, entered, matrix, size, after):
+    """entered[b, j, a] = max_i message[b, i, a] + matrix[i, j]; two i at a time."""
+    message, entered = (
+        message.reshape(-1, size, after),
+        entered.reshape(-1, size, after),
+    )
+    for b in range(message.shape[0]):
+        for j in range(size):
+            if size % 2:
+                for a in range(after):
+                    entered[b, j, a] = message[b, 0, a] + matrix[0, j]
+            else:
+                for a in range(after):
+                    entered[b, j, a] = -np.inf
+            for i in range(size % 2, size, 2):
+                v, w = matrix[i, j], matrix[i + 1, j]
+                for a in range(after):
+                    score = max(message[b, i, a] + v, message[b, i + 1, a] + w)
+                    entered[b, j, a] = max(entered[b, j, a], score)
+
+
+@compiled_max
 def joint_path(messages, matrices, sizes, following, states):
     """The best joint states of a block, (B, M), from its messages of `joint_forward`.
 
     `following` (M,) are the states after the block, -1 at the very end; `matrices` are
-    log transitions. No back-pointers: scores are computed again, along the path.
+    log transitions. No back-pointers: scores are computed again, along the path. They are
+    sums of one part for the first chains and one for the others, rows and columns.
     """
-    num_steps, num_states = messages.shape
-    scores, chosen = np.empty(num_states), following.copy()
-    for t in range(num_steps - 1, -1, -1):
-        scores[0] = 0.0
+    num_states, half, rows = messages.shape[1], 0, 1
+    while rows * rows < num_states:
+        rows *= sizes[half]
+        half += 1
+    messages = messages.reshape(len(messages), rows, -1)
+    left, right = np.zeros(rows), np.zeros(num_states // rows)
+    chosen = following.copy()
+    for t in range(len(messages) - 1, -1, -1):
         if chosen[0] >= 0:
-            length = 1
-            for m in range(
-                len(sizes)
-            ):  # one chain more: each entry becomes `size` ones
-                size = sizes[m]
-                for b in range(length - 1, -1, -1):
-                    base = scores[b]
-                    for i in range(size - 1, -1, -1):
-                        scores[b * size + i] = base + matrices[m, i, chosen[m]]
-                length *= size
-        else:
-            scores[:] = 0.0
-        best, at = -np.inf, 0
-        for s in range(num_states):
-            score = scores[s] + messages[t, s]
-            if score > best:
-                best, at = score, s
+            joint_onward(matrices[:half], sizes[:half], chosen[:half], left)
+            joint_onward(matrices[half:], sizes[half:], chosen[half:], right)
+        best, row = -np.inf, 0
+        for r in range(len(left)):
+            top = -np.inf
+            for c in range(len(right)):
+                top = max(top, messages[t, r, c] + right[c])
+            if top + left[r] > best:
+                best, row = top + left[r], r
+        column = np.argmax(messages[t, row] + right)
+        at = row * len(right) + column
         for m in range(len(sizes) - 1, -1, -1):
             chosen[m] = at % sizes[m]
             at //= sizes[m]
         states[t] = chosen
+
+
+@compiled
+def joint_onward(matrices, sizes, chosen, scores):
+    """Log probability of moving to `chosen` from each joint state, (prod(sizes),)."""
+    length, scores[0] = 1, 0.0
+    for m in range(len(sizes)):  # one chain more: an entry becomes `size` ones
+        for b in range(length - 1, -1, -1):
+            base = scores[b]
+            for i in range(sizes[m] - 1, -1, -1):
+                scores[b * sizes[m] + i] = base + matrices[m, i, chosen[m]]
+        length *= sizes[m]
