@@ -15,25 +15,31 @@ from IPython.display import HTML, Markdown
 def show_source(*objects) -> Markdown:
     """The source of functions and classes as one block of code that runs alone.
 
-    Raises ValueError when the block would call something of the library that it does
+    Constants that they use come along; of a compiled function one sees the Python that it is
+    compiled from. Raises ValueError when the block would call something of the library that it does
     not show.
 
     >>> print(show_source(textwrap.indent).data.splitlines()[0])
     ```python
     """
-    sources = [textwrap.dedent(inspect.getsource(each)).rstrip() for each in objects]
+    sources = [_source(each) for each in objects]
     shown = {each.__name__ for each in objects}
-    imports = []
+    imports, constants = [], {}
     for each, source in zip(objects, sources, strict=True):
         module = ast.parse(inspect.getsource(sys.modules[each.__module__]))
         offered = {name: line for node in module.body for name, line in _bound(node)}
-        for name in sorted(_names(ast.parse(source)) & (offered.keys() - shown)):
+        wanted = sorted(_names(ast.parse(source)) & (offered.keys() - shown))
+        for name in wanted:  # grows: a constant may need another one
             line = offered[name]
             if line is None or "hmmlib" in line:
                 raise ValueError(
                     f"show_source: {each.__name__} uses {name}; show it in the same block"
                 )
-            imports.append(line)
+            if line.startswith(("import ", "from ")):
+                imports.append(line)
+            else:
+                constants[line] = list(offered).index(name)
+                wanted += sorted(_names(ast.parse(line)) & (offered.keys() - shown))
     imports = sorted(
         set(imports),
         key=lambda line: (
@@ -41,7 +47,10 @@ def show_source(*objects) -> Markdown:
             line,
         ),
     )
-    code = "\n\n\n".join((["\n".join(imports)] if imports else []) + sources)
+    values = "\n".join(sorted(constants, key=constants.get))
+    code = "\n\n\n".join(
+        part for part in ("\n".join(imports), values, *sources) if part
+    )
     try:
         exec(compile(code, "block", "exec"), {"__name__": "block"})
     except NameError as error:
@@ -80,6 +89,12 @@ def show_changes(before, after) -> HTML:
     return HTML(f'<div class="side-by-side" style="overflow-x: auto">{table}</div>')
 
 
+def _source(each) -> str:
+    """The text of a function or class, without the decorator that compiles it."""
+    source = textwrap.dedent(inspect.getsource(each)).rstrip()
+    return source[source.index("def ") :] if hasattr(each, "py_func") else source
+
+
 def _code(function) -> list[str]:
     """The lines of a function without its docstring."""
     source = textwrap.dedent(inspect.getsource(function))
@@ -104,8 +119,8 @@ def _cell(line: str | None, mark: str) -> str:
 
 
 def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
-    """The names that a statement binds, each with its import line, or None if
-    defined.
+    """The names that a statement binds, each with its line if it is an import or the
+    value of a constant, or None.
     """
     if isinstance(node, ast.Import):
         return [
@@ -120,7 +135,8 @@ def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [(node.name, None)]
     stored = (name for name in ast.walk(node) if isinstance(name, ast.Name))
-    return [(name.id, None) for name in stored if isinstance(name.ctx, ast.Store)]
+    line = ast.unparse(node) if isinstance(node, ast.Assign) else None
+    return [(name.id, line) for name in stored if isinstance(name.ctx, ast.Store)]
 
 
 def _renamed(alias: ast.alias) -> str:
