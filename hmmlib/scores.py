@@ -86,6 +86,12 @@ class Scores:
             raise AttributeError(name)
         return getattr(self.dense(), name)
 
+    def __reduce_ex__(self, protocol):
+        """Copies are made of the same parts; of what was changed, plain tensors."""
+        if self.is_lazy():
+            return Scores, (self.table, self.rows, self.values)
+        return self.dense().__reduce_ex__(protocol)
+
     def __len__(self) -> int:
         return self.steps[0]
 
