@@ -150,6 +150,7 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha, m
              likelihoods, shifts, smoothed, starts, moves, uses):  # fmt: skip
     """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
     size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
+    # Nothing is entered from the last step: `onward` begins with zeros.
     beta, onward, probs = np.ones(size), np.zeros(size), np.empty(size)
     left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to
     entered = np.zeros_like(left)
@@ -190,9 +191,7 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha, m
                 uses[into, 0, i] += probs[i]
                 uses[into, 1, i] += probs[i] * apart
                 uses[into, 2, i] += probs[i] * apart * apart
-        if counting and t == end - 1:
-            left[slot] = 0.0  # there is no move from the last step
-        elif counting and varying:
+        if counting and varying:
             for i in range(size):
                 for j in range(size):
                     moves[into, i, j] += left[slot, i] * matrix[i, j] * entered[slot, j]
