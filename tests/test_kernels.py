@@ -141,6 +141,17 @@ def test_states_that_lie_far_apart_are_no_reason_to_step_aside():
         )
 
 
+def test_a_state_that_cannot_be_reached_does_not_drown_the_others():
+    """It explains every step better by 100 nats, which adds up on the way back."""
+    start, stay = torch.tensor([1.0, 0.0]).double().log(), torch.eye(2).double().log()
+    better = torch.tensor([0.0, 100.0]).double().expand(1, 20, 2)
+    p = Potentials(start, (stay,), better)
+    assert exact(p).all()
+    certain = torch.tensor([1.0, 0.0]).double().expand(1, 20, 2)
+    assert_close(smooth_states(p).smoothed_probs, certain)
+    assert_close(expected_counts(p).transitions[0, 0, 0].item(), 19.0)
+
+
 def test_float32_is_computed_in_float64():
     p = random_potentials(2, (3,), 30_000)
     p = Potentials(
