@@ -8,18 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by colour-blind readers: Rainy is sky blue, Sunny orange.
-STATE_COLORS = (
-    "#56B4E9",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#F0E442",
-    "#D55E00",
-    "#0072B2",
-    "#999999",
-)
-INK, GREY = "black", "#767676"
+from hmmlib.palette import GREY, INK, QUANTITY_COLORS, STATE_COLORS
+
 STYLE = {
     "figure.dpi": 144,
     "font.size": 11,
@@ -110,7 +100,7 @@ def state_probs(
         ax.plot(
             days,
             np.asarray(lines)[:, state],
-            color=INK,
+            color=QUANTITY_COLORS["forward"] if name == "filtered" else INK,
             marker=mark,
             markersize=5,
             linewidth=1.2,

@@ -7,6 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hmmlib"
 LAYERS = [  # a module may import from rows above its own
+    {"palette"},
     {
         "checks",
         "recursion",
@@ -21,7 +22,7 @@ LAYERS = [  # a module may import from rows above its own
     },
     {"enumeration", "inference", "hmm"},
     {"datasets.weather", "factorial", "learning", "pyro_models"},
-    {"nilm"},
+    {"nilm", "explore"},
     {"datasets"},
 ]
 
