@@ -1,7 +1,8 @@
 """One colour, one quantity: messages in code have the colour that they have in equations and
-figures. And the explorers' script, which each notebook carries, is loaded once and late.
+figures. And what each explorer carries in its notebook, script and picture, becomes files.
 """
 
+import base64
 import re
 from pathlib import Path
 
@@ -13,6 +14,9 @@ NAMES = "|".join(SYMBOLS)
 NAME = re.compile(rf'<span class="n">((?:log_)?({NAMES}))</span>(?!<span class="o">=<)')
 COMMENT = re.compile(r'<span class="c1">.*?</span>')
 WORD = re.compile(rf"\b({NAMES})\b")
+PICTURE = re.compile(
+    r'(id="(hmm-\w+)"[^>]*>)<img (alt="[^"]*") src="data:image/png;base64,([^"]*)">'
+)
 SCRIPT = re.compile(r"<script data-hmm-explore>.*?</script>", re.S)
 
 
@@ -37,11 +41,23 @@ def colour_messages(app, pagename, templatename, context, doctree):
 
 
 def load_once(app, pagename, templatename, context, doctree):
-    """Replace the script inside of the first explorer by a link, and drop the others."""
-    if "data-hmm-explore" in context.get("body", ""):
-        address = context["pathto"]("_static/explore.js", 1)
-        link = f'<script defer="defer" src="{address}"></script>'
-        context["body"] = SCRIPT.sub("", SCRIPT.sub(link, context["body"], count=1))
+    """Link the script of the first explorer, deferred, drop the others, and write out pictures,
+    which are fetched where scripts do not run.
+    """
+    if "data-hmm-explore" not in context.get("body", ""):
+        return
+    pathto, folder = context["pathto"], Path(app.outdir) / "_static/explorers"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def picture(match):
+        (folder / f"{match[2]}.png").write_bytes(base64.b64decode(match[4]))
+        address = pathto(f"_static/explorers/{match[2]}.png", 1)
+        return f'{match[1]}<img {match[3]} loading="lazy" src="{address}">'
+
+    address = pathto("_static/explore.js", 1)
+    link = f'<script defer="defer" src="{address}"></script>'
+    body = SCRIPT.sub("", SCRIPT.sub(link, context["body"], count=1))
+    context["body"] = PICTURE.sub(picture, body)
 
 
 def ship(app, exception):

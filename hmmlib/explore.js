@@ -342,12 +342,13 @@
     const table = (name, rows, labels, read, write) => h("table", {}, h("caption", {}, name), h("tbody", {},
       h("tr", {}, h("td"), labels.map((each) => h("th", { scope: "col" }, each))),
       rows.map((each, i) => h("tr", {}, h("th", { scope: "row" }, each), labels.map((to, j) => {
-        const box = h("input", { type: "number", min: 0, max: 1, step: 0.05,
-          "aria-label": `${name}: ${each} ${to}`, onchange: () => {
-            const value = Number(box.value);
-            if (box.value !== "" && Number.isFinite(value)) write(i, normalise(read(i), j, value));
-            update();
-          } });
+        const take = () => {
+          const value = Number(box.value);
+          if (box.value !== "" && Number.isFinite(value)) write(i, normalise(read(i), j, value));
+          update();
+        };
+        const box = h("input", { type: "number", min: 0, max: 1, step: 0.05, "aria-label": `${name}: ${each} ${to}`,
+          onchange: take, onkeydown: (event) => { if (event.key === "Enter") take(); } });
         fills.push(() => { box.value = String(Number(read(i)[j].toFixed(4))); });
         return h("td", {}, box);
       })))));

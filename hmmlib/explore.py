@@ -5,6 +5,7 @@ Each function returns an `Explorer`, which a notebook and the site show as a liv
 not allowed. Taught with in chapters 2, 3, 4, 6 and 7.
 """
 
+import base64
 import hashlib
 import html
 import io
@@ -37,11 +38,13 @@ class Explorer:
     """A figure that computes in the browser.
 
     kind   "trellis", "signal" or "meter"
+    words  says what it shows, to those who see neither figure nor picture
     model  what the figure starts with, as JSON has it
     draw   draws the picture that stands in where scripts are not allowed
     """
 
     kind: str
+    words: str
     model: dict
     draw: Callable[[], Figure]
 
@@ -51,25 +54,25 @@ class Explorer:
         told = json.dumps([self.kind, self.model], sort_keys=True)
         return "hmm-" + hashlib.sha256(told.encode()).hexdigest()[:8]
 
+    def picture(self) -> bytes:
+        """The picture, as PNG."""
+        figure, png = self.draw(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=100)
+        plt.close(figure)
+        return png.getvalue()
+
     def _repr_html_(self) -> str:
         model = json.dumps(self.model | {"palette": palette()}, ensure_ascii=False)
+        picture = base64.b64encode(self.picture()).decode()
         return (
             f'<div class="hmm-explore" id="{self.identity}" data-kind="{self.kind}"'
-            f' data-model="{html.escape(model)}"><p>{html.escape(self._in_words())}</p></div>\n'
-            f"<script data-hmm-explore>{script()}</script>"
+            f' data-model="{html.escape(model)}">'
+            f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{picture}">'
+            f"</div>\n<script data-hmm-explore>{script()}</script>"
         )
 
-    def _repr_png_(self) -> bytes:
-        figure, picture = self.draw(), io.BytesIO()
-        figure.savefig(picture, format="png", dpi=plot.STYLE["figure.dpi"])
-        plt.close(figure)
-        return picture.getvalue()
-
     def __repr__(self) -> str:
-        return self._in_words()
-
-    def _in_words(self) -> str:
-        return f"Interactive {self.kind}: it needs a page that may run scripts."
+        return self.words
 
 
 def script() -> str:
@@ -117,7 +120,10 @@ def trellis(
         "question": question,
     }
     words = ["?" if math.isnan(v) else symbols[int(v)] for v in x]
-    return Explorer("trellis", model, lambda: _trellis_picture(hmm, x, states, words))
+    told = f"Trellis of {len(x)} days with the states {', '.join(states)}"
+    return Explorer(
+        "trellis", told, model, lambda: _trellis_picture(hmm, x, states, words)
+    )
 
 
 def signal(hmm: HMM, observations, states: Sequence[str] | None = None) -> Explorer:
@@ -144,7 +150,8 @@ def signal(hmm: HMM, observations, states: Sequence[str] | None = None) -> Explo
         "scales": hmm.emission.scale.tolist(),
         "x": [None if math.isnan(v) else v for v in x],
     }
-    return Explorer("signal", model, lambda: _signal_picture(hmm, x, states))
+    told = f"Signal of {len(x)} readings with the states {', '.join(states)}"
+    return Explorer("signal", told, model, lambda: _signal_picture(hmm, x, states))
 
 
 def meter(
@@ -193,8 +200,9 @@ def meter(
         "x": x,
         "step": int(step),
     }
+    words = f"Meter of {len(x)} readings above {', '.join(names)}"
     return Explorer(
-        "meter", told, lambda: _meter_picture(model, x, names, labels, step)
+        "meter", words, told, lambda: _meter_picture(model, x, names, labels, step)
     )
 
 
@@ -226,8 +234,14 @@ def _names(argument: str, names: Sequence[str] | None, size: int) -> list[str]:
     return names
 
 
+def _in_ink(names: Sequence[str]) -> list[str]:
+    """Names for a picture: not too long, and no mathematics."""
+    return [name[:20].replace("$", r"\$") for name in names]
+
+
 def _trellis_picture(hmm: HMM, x, states: list[str], words: list[str]) -> Figure:
     """Circles filled by their posterior probability, and the best path through them."""
+    states, words = _in_ink(states), _in_ink(words)
     potentials = hmm.potentials(x)
     best, num_steps = viterbi(potentials), len(x)
     probs = smooth_states(potentials).smoothed_probs.nan_to_num().numpy()
@@ -265,7 +279,7 @@ def _signal_picture(hmm: HMM, x, states: list[str]) -> Figure:
     ax.set(xlabel="step", ylabel="reading")
     grid = torch.linspace(*ax.get_ylim(), 200, dtype=hmm.emission.loc.dtype)
     curves = hmm.emission.log_prob(grid[:, None]).exp().T.numpy()
-    for name, curve, color in zip(states, curves, STATE_COLORS, strict=False):
+    for name, curve, color in zip(_in_ink(states), curves, STATE_COLORS, strict=False):
         side.fill_betweenx(grid.numpy(), curve, color=color, alpha=0.7, label=name)
     side.set(xlabel="density", xticks=[])
     side.legend(fontsize=10)
@@ -282,7 +296,7 @@ def _meter_picture(
     rows = [
         ", ".join(
             f"{name} {label[k]}"
-            for name, label, k in zip(names, labels, row, strict=True)
+            for name, label, k in zip(_in_ink(names), labels, row, strict=True)
         )
         for row in combined
     ]

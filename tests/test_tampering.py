@@ -4,6 +4,7 @@ run fails.
 
 import base64
 import copy
+import importlib.util
 import io
 import json
 import os
@@ -117,3 +118,21 @@ def failed(tmp_path_factory):
 @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
 def test_tampering_is_caught(tamper, failed):
     assert (tamper.__name__ in failed) == (tamper is not nothing)
+
+
+def test_a_picture_inside_of_html_is_compared_as_a_picture():
+    spec = importlib.util.spec_from_file_location("compare", ROOT / "conftest.py")
+    compare = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(compare)
+
+    def output(words="day 1", corner="white", compression=6):
+        picture, buffer = Image.new("RGB", (40, 30), "white"), io.BytesIO()
+        ImageDraw.Draw(picture).rectangle((0, 0, 5, 5), fill=corner)
+        picture.save(buffer, "png", compress_level=compression)
+        told = base64.b64encode(buffer.getvalue()).decode()
+        return compare.Output(f'<img src="data:image/png;base64,{told}"> {words}')
+
+    assert output() == output(compression=0), "the same pixels, packed in another way"
+    assert output() != output(corner="red")
+    assert output() != output(words="day 2")
+    assert output() != compare.Output("day 1")
