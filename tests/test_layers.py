@@ -17,13 +17,16 @@ LAYERS = [  # a module may import from rows above its own
         "plot",
         "show",
         "meter",
+        "exercises.grading",
         "datasets.series",
         "datasets.household",
     },
     {"enumeration", "inference", "hmm"},
     {"datasets.weather", "factorial", "learning", "pyro_models"},
-    {"nilm", "explore"},
+    {"nilm", "explore", "exercises.models"},
     {"datasets"},
+    {f"exercises.chapter{number}" for number in range(1, 10)},
+    {"exercises"},
 ]
 
 
