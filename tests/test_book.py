@@ -25,6 +25,10 @@ import repository
 # A cell that times something live, or draws what one has measured
 TIMED = re.compile(r"nanoseconds\(|steps_of_speed|scan_times")
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+HOW_IT_WORKS = """## Exercises
+
+Fill in `answer` and run the cell: it says whether the answer is right, or which mistake it \
+looks like. `hint("{}.1")` gives a first hint."""
 NUMBER = re.compile(r"(?:(?<![\w\d)}\]])[-−])?\d+(?:[,_]\d{3})*(?:\.\d+)?")
 
 
@@ -137,10 +141,32 @@ def test_a_chapter_has_its_parts(path):
     assert (
         "| symbol | meaning |" in prose and "## References" in prose and "eq" in prose
     )
+
+
+@every_chapter
+def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(path):
     number = path.stem[1]
+    found = cells(path)
+    at = [cell["source"].startswith("## Exercises\n") for cell in found].index(True)
+    assert found[at]["source"] == HOW_IT_WORKS.format(number)
     for exercise, kind in enumerate(("Predict", "Prove", "Program"), start=1):
-        assert f"**{number}.{exercise} {kind}.**" in prose
-    assert len(solutions(path)) == 3 and all(solutions(path))
+        name = f"{number}.{exercise}"
+        question, blank, solution = found[at + 1 : at + 4]
+        assert question["source"].startswith(f"**{name} {kind}.** ")
+        assert "Hand over " in question["source"] or "hand over " in question["source"]
+        asked = re.escape(f'check("{name}", answer)')
+        assert re.fullmatch(rf"answer = \.\.\.  # .+\n{asked}", blank["source"])
+        (output,) = blank["outputs"]
+        said = "".join(output["data"]["text/plain"])
+        assert said.startswith(f'No answer yet. hint("{name}") gives the first of ')
+        folded = rf"<details><summary>Solution {name}</summary>\n\n.*\n\n</details>"
+        assert re.fullmatch(folded, solution["source"], flags=re.S)
+        code = solutions(path)[exercise - 1].rstrip()
+        assert ast.unparse(ast.parse(code).body[-1]).startswith(
+            f"assert check('{name}', "
+        )
+        at += 3
+    assert len(solutions(path)) == 3 and found[at + 1]["source"].startswith("## Refer")
 
 
 @every_chapter

@@ -89,8 +89,8 @@ class Exercise(NamedTuple):
             if value is None or value is ...:
                 raise _Unfit(f"Your function gives nothing back{given}: no `return`?")
             try:
-                value = self.read(value)
-                parts = value if isinstance(value, dict) else {"": value}
+                parts = {"": value} if isinstance(value, dict) else self.read(value)
+                parts = parts if isinstance(parts, dict) else {"": parts}
                 arrays = {part: _array(each) for part, each in parts.items()}
             except Exception as error:
                 needs = "needs another kind of result" if arguments else "needs numbers"
@@ -106,6 +106,9 @@ class Exercise(NamedTuple):
         )
 
     def _diagnosis(self, found: list, wanted: list) -> str:
+        for (_, one), (_, right) in zip(found, wanted, strict=True):
+            if right.dtype.kind == "U" and (strange := self._strange(one, right)):
+                return strange
         for diagnosis, mistake in self.mistakes.items():
             if self._same(found, self.outcomes(mistake)):
                 return diagnosis
@@ -114,31 +117,22 @@ class Exercise(NamedTuple):
             if self._same(found, changed):
                 return diagnosis
         for (where, one), (_, right) in zip(found, wanted, strict=True):
-            if right.dtype.kind == "U":
-                return self._about_words(one, right)
-            if one.dtype.kind == "U":
-                return f"Found text{where}, needs numbers."
-            if one.shape != right.shape:
-                return _about_shapes(one, right, where, self.tolerance)
             if not _matches(one, right, self.tolerance):
-                return _about_numbers(one, right, where, self.tolerance)
+                return _difference(one, right, where, self.tolerance)
         raise AssertionError("a diagnosis of a right answer")
 
-    def _about_words(self, found: np.ndarray, right: np.ndarray) -> str:
+    def _strange(self, found: np.ndarray, right: np.ndarray) -> str | None:
+        """What is wrong with words that are none of those to choose from."""
         known = [
             self.outcomes(each)[0][1] for each in (self.wanted, *self.mistakes.values())
         ]
-        choices = sorted({str(word) for each in known for word in each.flat} - {"nan"})
+        choices = sorted(
+            {str(word) for each in known for word in each.flat} - {str(ANY)}
+        )
         needs = "one word" if right.ndim == 0 else f"a list of {right.size} words"
-        if found.dtype.kind != "U" or found.shape != right.shape:
-            return f"Found {_told(found.tolist())}, needs {needs} of: {', '.join(choices)}."
-        strange = next((word for word in found.flat if word not in choices), None)
-        if strange is not None:
-            return (
-                f"Found {_told(str(strange))}, needs {needs} of: {', '.join(choices)}."
-            )
-        first = next(i for i in np.ndindex(right.shape) if found[i] != right[i])
-        return f"{_entry(first)} is not what happens. Try it."
+        if found.shape == right.shape and set(found.flat) <= set(choices):
+            return None
+        return f"Found {_told(found.tolist())}, needs {needs} of: {', '.join(choices)}."
 
 
 class _Unfit(Exception):
@@ -219,6 +213,17 @@ def _close(found: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndar
     return np.isclose(found, expected, rtol=tolerance, atol=tolerance / 100 * size)
 
 
+def _difference(found, right, where: str, tolerance: float) -> str:
+    """What can be said of an array that is not the right one."""
+    if right.dtype.kind == "U":
+        return f"{_entry(tuple(np.argwhere(found != right)[0]))} is not what happens. Try it."
+    if found.dtype.kind == "U":
+        return f"Found text{where}, needs numbers."
+    if found.shape != right.shape:
+        return _about_shapes(found, right, where, tolerance)
+    return _about_numbers(found, right, where, tolerance)
+
+
 def _about_shapes(found, right, where: str, tolerance: float) -> str:
     """What can be said of numbers in another shape than the right ones."""
     if found.size == right.size and _matches(
@@ -242,7 +247,7 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
     """What can be said of numbers that are not the right ones, though as many."""
 
     def first(off: np.ndarray) -> tuple:
-        return tuple(int(i) for i in np.argwhere(off)[0])
+        return tuple(np.argwhere(off)[0])
 
     if np.isnan(found).any():
         why = "zero by zero, or one infinity less another"
@@ -259,7 +264,7 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
     ):
         sums = found.sum(-1, keepdims=True)
         place = first(~np.isclose(sums[..., 0], 1))
-        row = f"Row {list(place)}" if place else "It"
+        row = _entry(place).replace("Entry", "Row")
         said = f"{row} sums to {sums[(*place, 0)]:.4g}{where}, needs 1."
         proportions = _matches(found / sums, right, tolerance)
         return f"{said} The proportions are right." if proportions else said
@@ -277,7 +282,7 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
 
 def _entry(place: tuple) -> str:
     """The name of an entry; of a single number, "It"."""
-    return f"Entry {list(place)}" if place else "It"
+    return f"Entry {[int(i) for i in place]}" if place else "It"
 
 
 def _told(value) -> str:
