@@ -27,8 +27,10 @@ needs_dynamax = pytest.mark.skipif(
 
 def names(tongue):
     """What the table of names says in the column of a tongue, in backticks."""
-    table = PROSE.split("## A table of names")[1].split("##")[0]
-    head, _, *rows = [row.split("|") for row in re.findall(r"^\|.*\|$", table, re.M)]
+    section = PROSE.split("## A table of names")[1].split("##")[0]
+    tables = re.findall(r"(?:^\|.*\|$\n)+", section, re.M)
+    (table,) = [each for each in tables if tongue in each.splitlines()[0]]
+    head, _, *rows = [row.split("|") for row in table.splitlines()]
     (column,) = [n for n, title in enumerate(head) if tongue in title]
     return re.findall(r"`(\w+)`", " ".join(row[column] for row in rows))
 
