@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 
-from chapters import CHAPTERS, ROOT
+from chapters import APPENDIX, CHAPTERS, ROOT
 
 sys.path.insert(0, str(ROOT / "_ext"))
 import repository
@@ -21,8 +21,12 @@ OWN_PAGES = ["intro", *(f"chapters/{path.stem}" for path in CHAPTERS)]
 OWN_PAGES += [
     f"chapters/appendix/{n}" for n in ("notation", "glossary", "api", "bibliography")
 ]
+OWN_PAGES += [f"chapters/appendix/{path.stem}" for path in APPENDIX]
 each_page = pytest.mark.parametrize("page", OWN_PAGES)
 each_chapter = pytest.mark.parametrize("page", OWN_PAGES[1 : 1 + len(CHAPTERS)])
+each_notebook = pytest.mark.parametrize(
+    "page", OWN_PAGES[1 : 1 + len(CHAPTERS)] + OWN_PAGES[-len(APPENDIX) :]
+)
 
 
 @functools.cache
@@ -101,7 +105,7 @@ def test_solutions_fold(soup):
     assert sum("Solution" in summary.get_text() for summary in folded if summary) == 3
 
 
-@each_chapter
+@each_notebook
 def test_launch_buttons_open_this_chapter(page, soup):
     owner_and_name = repository.forms(repository.present())[0]
     links = [tag["href"] for tag in soup.find_all("a", href=True)]
