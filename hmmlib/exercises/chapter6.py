@@ -61,7 +61,7 @@ EXERCISES = {
         wanted=lambda: crossings()[0],
         shows="Far out the widest state wins, on both sides.",
         mistakes={
-            "Here both readings are as many spreads away. The wide density is also lower: "
+            "Here the reading is as many spreads away from both means. The wide density is also lower: "
             "its height is one over its spread.": lambda: crossings(with_heights=False)[
                 0
             ],

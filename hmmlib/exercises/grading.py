@@ -39,19 +39,20 @@ class Exercise(NamedTuple):
     are called with the same `trials`, made anew for each.
     """
 
-    wanted: Callable  #: the right answer, computed
-    shows: str  #: what the right answer shows, a sentence
-    mistakes: Mapping[
-        str, Callable
-    ]  #: diagnosis -> what one gets who makes the mistake
-    hints: tuple[str, ...]  #: from a nudge to nearly everything
-    trials: Callable | None = (
-        None  #: a list of arguments that functions are called with
-    )
-    read: Callable = lambda value: (
-        value
-    )  #: what counts in a value; a dict for several parts
-    tolerance: float = 1e-4  #: relative
+    #: the right answer, computed
+    wanted: Callable
+    #: what the right answer shows, a sentence
+    shows: str
+    #: diagnosis -> what one gets who makes the mistake
+    mistakes: Mapping[str, Callable]
+    #: from a nudge to nearly everything
+    hints: tuple[str, ...]
+    #: gives the arguments that functions are called with, a list
+    trials: Callable | None = None
+    #: what counts in a value; a dict where it has several parts
+    read: Callable = lambda value: value
+    #: relative
+    tolerance: float = 1e-4
 
     def judge(self, name: str, answer) -> Verdict:
         """The verdict on an answer; raises nothing, whatever it is."""
