@@ -161,7 +161,7 @@ def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(p
         assert re.fullmatch(rf"answer = \.\.\.  # .+\n{asked}", blank["source"])
         (output,) = blank["outputs"]
         said = "".join(output["data"]["text/plain"])
-        assert said.startswith(f'No answer yet. hint("{name}") gives the first of ')
+        assert said.startswith(f'No answer yet. hint("{name}") helps, ')
         folded = rf"<details><summary>Solution {name}</summary>\n\n.*\n\n</details>"
         assert re.fullmatch(folded, solution["source"], flags=re.S)
         code = solutions(path)[exercise - 1].rstrip()

@@ -199,7 +199,7 @@ def test_an_unknown_name_is_refused(name):
 def test_without_an_answer_it_points_to_the_hints(blank):
     verdict = check("2.3", blank)
     assert not verdict
-    assert repr(verdict) == 'No answer yet. hint("2.3") gives the first of 3 hints.'
+    assert repr(verdict) == 'No answer yet. hint("2.3") helps, 3 times.'
 
 
 # What can be said of any answer
@@ -241,7 +241,7 @@ def test_mistakes_that_can_be_made_anywhere(diagnosis):
         (PROBS[:, [0, 2, 1]], "Entry [0, 1] is too large, and 5 more are off."),
         (PROBS[[0, 2, 1]], "Entry [1, 0] is too small, and 5 more are off."),
         (lambda: PROBS, "Found a function, needs what it gives back: call it."),
-        ({1: 2}, "Found a dict, needs numbers."),
+        ({1: 2}, "Found dict, needs numbers."),
     ],
 )
 def test_what_is_said_of_numbers(found, text):
@@ -252,7 +252,19 @@ def test_what_is_said_where_one_number_is_wanted():
     assert "The sum of yours is right." in told(1.0, [0.25, 0.75])
     assert "The logsumexp of yours is right." in told(np.log(5.0), np.log([2.0, 3.0]))
     assert told(0.7, 0.4) == "It is too small."
+    assert told(0.7, [0.4]) == "Found shape (1,), needs a single number."
     assert told(2.6e-7, 1e-7) == "It is too small."  # small is not zero
+
+
+def test_a_mistake_is_known_when_it_is_rounded_too():
+    exercise = Exercise(lambda: 0.25, "", {"One in seven.": lambda: 1 / 7}, ())
+    assert exercise.judge("0.0", 0.143).text == "One in seven."
+    assert exercise.judge("0.0", 0.248).text.startswith(
+        "Close, right to about two digits."
+    )
+    assert exercise.judge("0.0", -1.39).text.startswith("This is the logarithm.")
+    counted = exercise._replace(wanted=lambda: 1000, tolerance=1e-6)
+    assert counted.judge("0.0", 1001).text == "It is too large."
 
 
 def test_what_is_said_of_words():
@@ -285,14 +297,14 @@ def test_what_is_said_of_functions():
         (0.5, "Found 0.5, needs a function: hand it over without calling it."),
         (
             lambda x: x[5],
-            "Your function failed for an array of shape (2,), with IndexError",
+            "Your function failed for a (2,) array, with IndexError",
         ),
         (lambda: 1, "with TypeError: "),
-        (lambda x: None, "gives nothing back for an array of shape (2,): no `return`?"),
+        (lambda x: None, "gives nothing back for a (2,) array: no `return`?"),
         (lambda x: {}, "needs another kind of result"),
         (
             lambda x: x.exp()[:1],
-            "Found shape (1,) for an array of shape (2,), needs shape (2,).",
+            "Found shape (1,) for a (2,) array, needs shape (2,).",
         ),
         (lambda x: x, "This is the logarithm. Asked is the number itself."),
     ):

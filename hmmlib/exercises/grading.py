@@ -39,25 +39,26 @@ class Exercise(NamedTuple):
     are called with the same `trials`, made anew for each.
     """
 
-    wanted: Callable  #: the right answer, computed
-    shows: str  #: what the right answer shows, a sentence
-    mistakes: Mapping[
-        str, Callable
-    ]  #: diagnosis -> what one gets who makes the mistake
-    hints: tuple[str, ...]  #: from a nudge to nearly everything
-    trials: Callable | None = (
-        None  #: a list of arguments that functions are called with
-    )
-    read: Callable = lambda value: (
-        value
-    )  #: what counts in a value; a dict for several parts
-    tolerance: float = 1e-4  #: relative
+    #: the right answer, computed
+    wanted: Callable
+    #: what the right answer shows, a sentence
+    shows: str
+    #: diagnosis -> what one gets who makes the mistake
+    mistakes: Mapping[str, Callable]
+    #: from a nudge to nearly everything
+    hints: tuple[str, ...]
+    #: gives the arguments that functions are called with, a list
+    trials: Callable | None = None
+    #: what counts in a value; a dict where it has several parts
+    read: Callable = lambda value: value
+    #: relative
+    tolerance: float = 1e-4
 
     def judge(self, name: str, answer) -> Verdict:
         """The verdict on an answer; raises nothing, whatever it is."""
         if answer is None or answer is ...:
-            first = f'hint("{name}") gives the first of {len(self.hints)} hints.'
-            return Verdict(False, f"No answer yet. {first}")
+            helps = f'hint("{name}") helps, {len(self.hints)} times.'
+            return Verdict(False, f"No answer yet. {helps}")
         if self.trials and not callable(answer):
             needs = "needs a function: hand it over without calling it"
             return Verdict(False, f"Found {_told(answer)}, {needs}.")
@@ -99,9 +100,12 @@ class Exercise(NamedTuple):
                 found.append((f" in {part}{given}" if part else given, array))
         return found
 
-    def _same(self, found: list, expected: list) -> bool:
+    def _same(
+        self, found: list, expected: list, tolerance: float | None = None
+    ) -> bool:
+        tolerance = tolerance or self.tolerance
         return all(
-            _matches(one, other, self.tolerance)
+            _matches(one, other, tolerance)
             for (_, one), (_, other) in zip(found, expected, strict=True)
         )
 
@@ -109,13 +113,24 @@ class Exercise(NamedTuple):
         for (_, one), (_, right) in zip(found, wanted, strict=True):
             if right.dtype.kind == "U" and (strange := self._strange(one, right)):
                 return strange
-        for diagnosis, mistake in self.mistakes.items():
-            if self._same(found, self.outcomes(mistake)):
-                return diagnosis
-        for diagnosis, change in ANYWHERE.items():
-            changed = [(where, _changed(right, change)) for where, right in wanted]
-            if self._same(found, changed):
-                return diagnosis
+        known = {
+            text: self.outcomes(mistake) for text, mistake in self.mistakes.items()
+        }
+        for text, change in ANYWHERE.items():
+            known[text] = [(where, _changed(right, change)) for where, right in wanted]
+        roughly = min(ROUNDED, 200 * self.tolerance)
+        close = {
+            "Close, right to about two digits. Is it rounded, counted or drawn? Work it out,"
+            " and keep at least five digits.": wanted
+        }
+        for expected, tolerance in (
+            (known, self.tolerance),
+            (close, roughly),
+            (known, roughly),
+        ):
+            for text, outcome in expected.items():
+                if self._same(found, outcome, tolerance):
+                    return text
         for (where, one), (_, right) in zip(found, wanted, strict=True):
             if not _matches(one, right, self.tolerance):
                 return _difference(one, right, where, self.tolerance)
@@ -230,8 +245,11 @@ def _about_shapes(found, right, where: str, tolerance: float) -> str:
         found.reshape(right.shape), right, tolerance
     ):
         return f"The numbers are right, their shape is {found.shape}{where}, needs {right.shape}."
-    needs = f"shape {right.shape}" if right.ndim else "a single number"
-    said = f"Found shape {found.shape}{where}, needs {needs}."
+    one, other = (
+        f"shape {each.shape}" if each.ndim else "a single number"
+        for each in (found, right)
+    )
+    said = f"Found {one}{where}, needs {other}."
     if right.ndim == 0 and found.size:
         if _matches(found.sum(), right, tolerance):
             return f"{said} The sum of yours is right."
@@ -268,11 +286,6 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
         said = f"{row} sums to {sums[(*place, 0)]:.4g}{where}, needs 1."
         proportions = _matches(found / sums, right, tolerance)
         return f"{said} The proportions are right." if proportions else said
-    if tolerance < ROUNDED and _matches(found, right, ROUNDED):
-        return (
-            f"Close, right to about two digits{where}. Is it rounded, counted or drawn?"
-            " Work it out, and keep at least five digits."
-        )
     off = ~_close(found, right, tolerance)
     place = first(off)
     size = "large" if found[place] > right[place] else "small"
@@ -288,7 +301,7 @@ def _entry(place: tuple) -> str:
 def _told(value) -> str:
     """A value in a few words."""
     if isinstance(value, Tensor | np.ndarray):
-        return f"an array of shape {tuple(value.shape)}"
+        return f"a {tuple(value.shape)} array"
     if isinstance(value, bool | int | float | str | list):
         return reprlib.repr(value)
-    return f"a {type(value).__name__}"
+    return type(value).__name__
