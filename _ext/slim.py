@@ -13,19 +13,19 @@ from bs4 import BeautifulSoup
 from fontTools.subset import Options, Subsetter, load_font
 from PIL import Image
 
-NEEDED_FOR = {  # scripts and sheets, and the markup without which a page needs them not
+NEEDED_FOR = {  # scripts and sheets, and what a page says if it needs them
     "fontawesome": None,  # a font and the stylesheet show the same icons
     "thebe": None,
     "kernelname": None,
     "documentation_options.pagename": None,
     "documentation_options.search_as_you_type": None,
-    "toggle": ".toggle, .admonition.dropdown",
-    "sphinx-design": "[class*=sd-]",
-    "design-tabs": ".sd-tab-set",
-    "mathjax": ".math",
-    "searchtools": "#search-results",
-    "language_data": "#search-results",
-    "searchindex": "#search-results",
+    "toggle": r'class="toggle\b|admonition[^"]* dropdown',
+    "sphinx-design": r'class="[^"]*\bsd-',
+    "design-tabs": r"\bsd-tab-set",
+    "mathjax": r'class="[^"]*\bmath\b',
+    "searchtools": r'id="search-results"',
+    "language_data": r'id="search-results"',
+    "searchindex": r'id="search-results"',
 }
 
 
@@ -37,47 +37,47 @@ def setup(app):
 def slim(app, exception):
     if exception or app.builder.format != "html":
         return
-    static, pages = Path(app.outdir) / "_static", {}
+    static, pages, icons = Path(app.outdir) / "_static", {}, set()
     for path in Path(app.outdir).rglob("*.html"):
-        page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-        if page.find("main") and not page.find("link", href=re.compile("site.css")):
-            pages[path] = page
-    for path, page in pages.items():
-        drop_unneeded(page)
-        place_pictures(path, page)
-        mend(page)
-    icons = set(re.findall(r"fa-[\w-]+", "".join(map(str, pages.values()))))
-    sheets = merge(pages, "link[rel=stylesheet]", "href", static / "site.css")
+        text = path.read_text(encoding="utf-8")
+        if "<main" not in text or "/site.css?v=" in text:
+            continue
+        icons |= set(re.findall(r"fa-[\w-]+", text))
+        pages[path] = BeautifulSoup(text, "html.parser")
+        drop_unneeded(pages[path], text)
+        place_pictures(pages[path], path)
+        mend(pages[path])
+    sheets = merge(pages, "link", "href", static / "site.css")
     css = "".join(stylesheet(file, static) for file in sheets)
-    (static / "site.css").write_text(
-        with_few_icons(css, icons, static), encoding="utf-8"
-    )
-    scripts = merge(pages, "script[src]", "src", static / "site.js")
+    css = with_few_icons(css, icons, static)
+    (static / "site.css").write_text(css, encoding="utf-8")
+    scripts = merge(pages, "script", "src", static / "site.js")
     (static / "site.js").write_text(";\n".join(map(script, scripts)), encoding="utf-8")
     for path, page in pages.items():
-        for tag in page.select("head script[src]"):
+        for tag in page.head.find_all("script", src=True):
             tag["defer"] = ""
         path.write_text(str(page), encoding="utf-8")
 
 
-def drop_unneeded(page):
+def drop_unneeded(page, text):
     """Remove the scripts and sheets that nothing on the page needs."""
-    for tag in page.select("script, link[rel=stylesheet]"):
+    for tag in page.find_all(["script", "link"]):
+        if tag.get("rel") == ["preload"]:  # the one script is early in the head already
+            tag.decompose()
+            continue
         address = tag.get("src") or tag.get("href") or tag.get("type")
         says = (address or tag.get_text().strip()[:40]).lower()
-        for part, markup in NEEDED_FOR.items():
-            if part in says and not (markup and page.select_one(markup)):
+        for part, sign in NEEDED_FOR.items():
+            if part in says and not (sign and re.search(sign, text)):
                 tag.decompose()
                 break
-    for tag in page.select(
-        "link[rel=preload]"
-    ):  # one script, early in the head: no need
-        tag.decompose()
 
 
-def place_pictures(path, page):
+def place_pictures(page, path):
     """A picture keeps its place before it comes, and comes when it is near."""
-    for tag in page.select("article img:not([width])"):
+    for tag in (page.article or page).find_all(
+        "img", width=False, src=re.compile("png$")
+    ):
         with Image.open(path.parent / tag["src"]) as picture:
             tag["width"], tag["height"] = picture.size
         tag["loading"] = "lazy"
@@ -85,26 +85,29 @@ def place_pictures(path, page):
 
 def mend(page):
     """What the theme and its extensions say to a screen reader, made right."""
-    for icon in page.select("[class*=fa-]"):
+    for icon in page.find_all(class_=re.compile("^fa-")):
         icon["aria-hidden"] = "true"
-    for tag in page.select(".citation-list, .citation"):  # a list of what are no items
-        del tag["role"]
+    for tag in page.find_all(class_=["citation-list", "citation"]):
+        del tag["role"]  # a list of what are no items
 
 
-def merge(pages, selector, attribute, target):
+def merge(pages, name, attribute, target):
     """Put `target` in the place of the files that all pages load, and return those."""
 
-    def local(path, tag):
-        return (path.parent / tag[attribute].partition("?")[0]).resolve()
+    def loads(path, page):
+        """The tags that load a script or a sheet, by file."""
+        return {
+            (path.parent / tag[attribute].partition("?")[0]).resolve(): tag
+            for tag in page.find_all(name, {attribute: True})
+            if name == "script" or tag["rel"] == ["stylesheet"]
+        }
 
-    loaded = [
-        [local(path, tag) for tag in page.select(selector)]
-        for path, page in pages.items()
-    ]
-    shared = [file for file in loaded[0] if all(file in files for files in loaded)]
+    loaded = {path: loads(path, page) for path, page in pages.items()}
+    first, *others = loaded.values()
+    shared = [file for file in first if all(file in each for each in others)]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in shared)).hexdigest()
-    for path, page in pages.items():
-        first, *rest = (t for t in page.select(selector) if local(path, t) in shared)
+    for path, tags in loaded.items():
+        first, *rest = (tags[file] for file in tags if file in shared)
         first[attribute] = f"{os.path.relpath(target, path.parent)}?v={digest[:8]}"
         for tag in rest:
             tag.decompose()

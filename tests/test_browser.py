@@ -21,12 +21,16 @@ SERIOUS = """async () => {
 }"""
 ONE_TOKEN_OF_A_KIND = """() => {
     const seen = new Set();
-    for (const token of document.querySelectorAll(".highlight span[class]")) {
-        const place = token.closest(".cell_input, .cell_output, details")?.className;
+    for (const token of document.querySelectorAll(".highlight span[class], .sig span[class]")) {
+        const place = token.closest(".cell_input, .cell_output, details, .sig")?.className;
         const kind = `${place} ${token.parentElement.className} ${token.className}`;
         if (seen.has(kind)) token.replaceWith(...token.childNodes);
         seen.add(kind);
     }
+}"""
+FOLD_OUT = """async () => {
+    for (const each of document.querySelectorAll("details")) each.open = true;
+    await Promise.all(document.getAnimations().map(each => each.finished));
 }"""
 FOCUS_SHOWS = """() => {
     const stop = document.activeElement;
