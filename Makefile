@@ -6,7 +6,7 @@ CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book test lint format execute check bench repo clean
+.PHONY: help book test lint format execute check bench alone repo clean
 
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
@@ -15,6 +15,7 @@ help:
 	@echo "make format    format code and chapters; make lint only looks"
 	@echo "make check     what to run before a commit: format, test, book"
 	@echo "make bench     time hmmlib beside its peers, which it installs; some minutes"
+	@echo "make alone     run what chapters offer for copying, without hmmlib, and note it for the site"
 	@echo "make repo      put the repository's address everywhere: make repo URL=https://github.com/OWNER/NAME"
 	@echo "make clean     remove the environment and all that was built"
 
@@ -46,6 +47,9 @@ bench: .venv/installed
 	$(BIN)/pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/pip install --quiet --no-deps pomegranate==1.1.2 apricot-select==0.6.1
 	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/peers.py
+
+alone: book
+	$(BIN)/python tests/runs_alone.py _build/html
 
 repo:
 	$(PYTHON) _ext/repository.py $(URL)

@@ -5,6 +5,7 @@ thousand icons the few that are used. Each page is rewritten once, after the bui
 import base64
 import hashlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from bs4 import BeautifulSoup
 from fontTools.subset import Options, Subsetter, load_font
 from PIL import Image
 
+RECORD = Path(__file__).parents[1] / "chapters/runs_alone.json"
 NEEDED_FOR = {  # scripts and sheets, and what a page says if it needs them
     "fontawesome": None,  # a font and the stylesheet show the same icons
     "thebe": None,
@@ -44,6 +46,7 @@ def slim(app, exception):
     if exception or app.builder.format != "html":
         return
     static, pages, icons = Path(app.outdir) / "_static", {}, set()
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         if "<main" not in text or "/site.css?v=" in text:
@@ -53,6 +56,7 @@ def slim(app, exception):
         drop_unneeded(pages[path], text)
         place_pictures(pages[path], path)
         mend(pages[path])
+        mark_what_runs(pages[path], record)
     sheets = merge(pages, "link", "href", static / "site.css")
     css = "".join(stylesheet(file, static) for file in sheets)
     css = with_few_icons(css, icons, static)
@@ -95,6 +99,16 @@ def mend(page):
         icon["aria-hidden"] = "true"
     for tag in page.find_all(class_=["citation-list", "citation"]):
         del tag["role"]  # a list of what are no items
+
+
+def mark_what_runs(page, record):
+    """A line under each block that ran alone, by the record of that run."""
+    for code in (page.article or page).find_all("pre"):
+        digest = hashlib.sha256(code.get_text().encode()).hexdigest()[:16]
+        if digest in record["blocks"]:
+            line = page.new_tag("p", attrs={"class": "runs-alone"})
+            line.string = f"Runs alone: torch {record['torch']}, checked in CI"
+            code.find_parent(class_=re.compile("^highlight-")).insert_after(line)
 
 
 def merge(pages, name, attribute, target):

@@ -1,11 +1,13 @@
 """Library code shown in a chapter, as it runs, never pasted."""
 
 import ast
+import base64
 import builtins
 import difflib
 import html
 import inspect
 import itertools
+import re
 import sys
 import textwrap
 from collections import Counter
@@ -29,6 +31,31 @@ def show_source(*objects) -> Markdown:
     >>> print(show_source(textwrap.indent).data.splitlines()[0])
     ```python
     """
+    return Markdown(f"```python\n{block(*objects)}\n```")
+
+
+def take(filename: str, *objects) -> Markdown:
+    """The same block as a file to take away: folded, to copy, and to download.
+
+    Raises ValueError as `show_source` does, and for a name that is not one of a Python file.
+    """
+    if not re.fullmatch(r"\w+\.py", filename):
+        raise ValueError(f"filename: got {filename!r}, needs letters and .py")
+    names = ", ".join(each.__name__ for each in objects if each.__doc__)
+    code = block(*objects)
+    code = f'"""From Rain to Watts: {filename}. MIT License."""\n\n{code}\n'
+    packed = base64.b64encode(code.encode()).decode()
+    return Markdown(
+        f"<details class='take-this'><summary>Take this: <code>{filename}</code>,"
+        f" {len(code.splitlines())} lines that run alone</summary>\n\n"
+        f"It holds {names}. <a download='{filename}'"
+        f" href='data:text/x-python;base64,{packed}'>Download it</a>, or copy:\n\n"
+        f"```python\n{code}```\n\n</details>"
+    )
+
+
+def block(*objects) -> str:
+    """The code of `show_source`. Raises ValueError as it does."""
     sources = [_source(each) for each in objects]
     shown = {each.__name__ for each in objects}
     imports, constants = [], {}
@@ -64,7 +91,7 @@ def show_source(*objects) -> Markdown:
         raise ValueError(
             f"show_source: {error}; show it earlier in the block"
         ) from error
-    return Markdown(f"```python\n{code}\n```")
+    return code
 
 
 class Change(NamedTuple):

@@ -1,5 +1,6 @@
 """The chapters, and the notebooks of the appendix, as the tests of the book read them."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -38,3 +39,11 @@ def solutions(path: Path) -> list[str]:
         "\n".join(re.findall(r"```python\n(.*?)```", each, flags=re.S))
         for each in folded
     ]
+
+
+def comparison():
+    """The module that compares stored outputs with fresh ones, `conftest.py` of the root."""
+    spec = importlib.util.spec_from_file_location("comparison", ROOT / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -6,8 +6,7 @@ import sys
 
 import matplotlib.pyplot as plt
 
-from chapters import ROOT
-from conftest import same_picture
+from chapters import ROOT, comparison
 
 sys.path.insert(0, str(ROOT / "_ext"))
 import landing
@@ -18,6 +17,6 @@ def test_the_picture_is_current():
     landing.landing_picture().savefig(drawn, dpi=144)
     plt.close("all")
     stored = landing.PICTURE.read_bytes()
-    assert same_picture(
+    assert comparison().same_picture(
         *(base64.b64encode(x).decode() for x in (stored, drawn.getvalue()))
     )

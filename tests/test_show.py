@@ -1,56 +1,14 @@
 """What a chapter shows of the library runs alone."""
 
-import subprocess
-import sys
+import base64
+import re
 
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from chapters import CHAPTERS, cells
 from hmmlib import enumeration, kernels, pyro_models, recursion
-from hmmlib.show import changes, show_changes, show_source
-
-
-def blocks(path):
-    """The blocks of library code that a chapter shows, as a reader copies them."""
-    outputs = [output for cell in cells(path, "code") for output in cell["outputs"]]
-    shown = [
-        "".join(output.get("data", {}).get("text/markdown", "")) for output in outputs
-    ]
-    return [b.removeprefix("```python\n").removesuffix("```") for b in shown if b]
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_every_block_runs_in_an_empty_folder_without_hmmlib(path, tmp_path):
-    assert blocks(path)
-    for n, block in enumerate(blocks(path)):
-        (tmp_path / f"block_{n}.py").write_text(block, encoding="utf-8")
-    run_all = """
-import pathlib, sys
-sys.modules["hmmlib"] = None  # importing it fails
-for block in sorted(pathlib.Path().glob("block_*.py")):
-    exec(compile(block.read_text(encoding="utf-8"), block.name, "exec"), {"__name__": "copied"})
-"""
-    subprocess.run([sys.executable, "-I", "-c", run_all], cwd=tmp_path, check=True)
-
-
-def test_copied_code_computes_the_number_of_the_book(tmp_path):
-    """Chapter 2's block, pasted, and the fortnight typed in by hand."""
-    (code,) = [block for block in blocks(CHAPTERS[1]) if "def forward" in block]
-    by_hand = """
-pi, A = torch.tensor([0.6, 0.4]), torch.tensor([[0.7, 0.3], [0.4, 0.6]])
-B = torch.tensor([[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]])
-words = torch.tensor([0, 0, 0, 1, 1, 0, 2, 1, 1, 1, 0, 1, 0, 0])
-potentials = Potentials(pi.log(), (A.log(),), B.log().T[words])
-print(f"{forward(potentials)[-1].logsumexp(0):.4f}")
-"""
-    (tmp_path / "copied.py").write_text(code + by_hand, encoding="utf-8")
-    command = [sys.executable, "-I", "copied.py"]
-    run = subprocess.run(
-        command, cwd=tmp_path, check=True, capture_output=True, text=True
-    )
-    assert run.stdout.strip() == "-15.1490"
+from hmmlib.show import changes, show_changes, show_source, take
 
 
 def test_a_block_that_leaves_something_out_is_refused():
@@ -135,3 +93,16 @@ def test_side_by_side_can_be_heard_and_reached_by_key():
 def test_two_equal_functions_have_no_changes():
     with pytest.raises(ValueError, match="same code"):
         show_changes(recursion.forward, recursion.forward)
+
+
+def test_a_file_to_take_runs_and_is_what_downloads():
+    told = take("forward.py", recursion.Potentials, recursion.by_step)
+    code = told.data.split("```python\n")[1].split("```")[0]
+    packed = re.search(r"base64,([^']+)'", told.data)[1]
+    assert base64.b64decode(packed).decode() == code
+    names = {}
+    exec(code, names)
+    assert {"by_step", "Potentials"} <= names.keys()
+    for wrong in ("forward", "a b.py", "../x.py"):
+        with pytest.raises(ValueError, match="filename: got"):
+            take(wrong, recursion.move)

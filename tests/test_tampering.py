@@ -4,7 +4,6 @@ run fails.
 
 import base64
 import copy
-import importlib.util
 import io
 import json
 import os
@@ -16,7 +15,7 @@ import sys
 import pytest
 from PIL import Image, ImageDraw
 
-from chapters import CHAPTERS, ROOT
+from chapters import CHAPTERS, ROOT, comparison
 
 CHAPTER = CHAPTERS[0]
 
@@ -121,9 +120,7 @@ def test_tampering_is_caught(tamper, failed):
 
 
 def test_a_picture_inside_of_html_is_compared_as_a_picture():
-    spec = importlib.util.spec_from_file_location("compare", ROOT / "conftest.py")
-    compare = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compare)
+    compare = comparison()
 
     def output(words="day 1", corner="white", compression=6):
         picture, buffer = Image.new("RGB", (40, 30), "white"), io.BytesIO()
