@@ -1,7 +1,7 @@
 # From Rain to Watts. `make help` explains.
 PYTHON ?= python3
 BIN := .venv/bin
-CHAPTERS ?= $(wildcard chapters/*.ipynb)
+CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1

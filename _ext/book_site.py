@@ -9,6 +9,7 @@ from pathlib import Path
 
 
 def setup(app):
+    app.setup_extension("slim")
     app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("autodoc-process-docstring", as_written)

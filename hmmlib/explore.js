@@ -149,13 +149,13 @@
 .hmm-scroll{overflow-x:auto;position:relative;padding-bottom:.4rem}
 .hmm-grid{position:relative;display:grid;min-width:max-content;justify-items:center;row-gap:3px}
 .hmm-grid>svg{position:absolute;inset:0;width:100%;height:100%;pointer-events:none;overflow:visible}
-.hmm-explore .hmm-node{position:relative;z-index:1;width:38px;height:38px;border-radius:50%;padding:0;border:2px solid var(--c);background:var(--c);color:var(--on)}
+.hmm-explore .hmm-node{position:relative;z-index:1;width:36px;height:36px;border-radius:50%;padding:0;border:2px solid var(--c);background:var(--c);color:var(--on)}
 .hmm-explore .hmm-node.off{background:var(--paper);color:inherit}
 .hmm-node.on-path{box-shadow:0 0 0 4px var(--best)}
-.hmm-under{font-size:11px;line-height:1.25;text-align:center;z-index:1;white-space:nowrap;font-variant-numeric:tabular-nums;letter-spacing:-.02em}
+.hmm-under{font-size:10.5px;line-height:1.25;text-align:center;z-index:1;white-space:nowrap;font-variant-numeric:tabular-nums;letter-spacing:-.05em}
 .hmm-number{margin-bottom:18px;background:var(--paper)}
-.hmm-explore .hmm-word{z-index:1;font-size:12px;padding:.1rem;width:45px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.hmm-label{position:sticky;left:0;z-index:2;background:var(--paper);align-self:center;justify-self:start;padding-right:.5rem;font-weight:600;max-width:8em;overflow:hidden;text-overflow:ellipsis}
+.hmm-explore .hmm-word{z-index:1;font-size:11px;padding:.1rem 0;width:40px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.hmm-label{position:sticky;left:0;z-index:2;background:var(--paper);align-self:center;justify-self:start;padding-right:.3rem;font-weight:600;max-width:8em;overflow:hidden;text-overflow:ellipsis}
 .hmm-stack{width:34px;height:40px;display:flex;flex-direction:column;border:1px solid var(--rule)}
 .hmm-say{min-height:4.6em;padding:.45rem .6rem;margin:.5rem 0;border-left:3px solid var(--q);overflow-wrap:anywhere}
 .hmm-q{color:var(--q);font-style:italic;font-weight:600}
@@ -320,7 +320,7 @@
     const lines = h("svg", { "aria-hidden": "true" });
     const grid = h("div", { class: "hmm-grid", role: "group", "aria-label":
       "Trellis: a column for each day, a circle for each state. Arrow keys move between circles.",
-      style: `grid-template-columns:auto repeat(${T},minmax(47px,1fr))`, onkeydown: keys }, lines);
+      style: `grid-template-columns:auto repeat(${T},minmax(41px,1fr))`, onkeydown: keys }, lines);
     const row = (label, cells) => { grid.append(label, ...cells); return cells; };
     const label = (text, k) => h("span", { class: k === undefined ? "hmm-label" : "hmm-label hmm-s",
       style: k === undefined ? null : `--c:${shade(k)}` }, text);

@@ -8,8 +8,15 @@ import inspect
 import itertools
 import sys
 import textwrap
+from collections import Counter
+from typing import NamedTuple
 
 from IPython.display import HTML, Markdown
+
+# How a row of two functions differs: its signs on the left and on the right, read aloud and tinted
+MARKS = {"same": ("", ""), "moved": ("›", "›"), "changed": ("−", "+")}
+SAID = {"−": "removed", "+": "new", "›": "moved"}
+TINTS = {"−": "230, 159, 0, 0.28", "+": "230, 159, 0, 0.28", "›": "128, 128, 128, 0.16"}
 
 
 def show_source(*objects) -> Markdown:
@@ -60,33 +67,62 @@ def show_source(*objects) -> Markdown:
     return Markdown(f"```python\n{code}\n```")
 
 
-def show_changes(before, after) -> HTML:
-    """The code of two functions side by side, with the lines marked that differ.
+class Change(NamedTuple):
+    """One row of two functions side by side."""
 
-    Docstrings are left out. What is removed is marked − on the left, what is new + on the
-    right. Raises ValueError when the two are alike.
+    kind: str  #: "same", "moved" if only its indent differs, or "changed"
+    old: str | None  #: the line before, None where the new one is added
+    new: str | None  #: the line after, None where the old one is gone
+
+
+def changes(before, after) -> list[Change]:
+    """The code of two functions in rows, docstrings left out; what differs is marked.
+
+    Lines are matched by their words: one that is only indented anew has moved, not changed.
     """
     left, right = (_code(each) for each in (before, after))
-    rows, num_changed = [], 0
-    blocks = difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+    words = ([line.strip() for line in lines] for lines in (left, right))
+    blocks = difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes()
+    rows = []
     for kind, start, end, to_start, to_end in blocks:
         pairs = itertools.zip_longest(left[start:end], right[to_start:to_end])
         for old, new in pairs:
-            changed = kind != "equal"
-            num_changed += changed
-            cells = (_cell(old, "−" * changed), _cell(new, "+" * changed))
-            rows.append(f"<tr>{cells[0]}{cells[1]}</tr>")
-    if not num_changed:
+            matched = "same" if old == new else "moved"
+            rows.append(Change(matched if kind == "equal" else "changed", old, new))
+    return rows
+
+
+def show_changes(before, after) -> HTML:
+    """The code of two functions side by side, with the lines marked that differ.
+
+    The rows of `changes`: what is removed is marked − on the left, what is new + on the
+    right, what has only moved to another indent ›. A caption counts them. Raises ValueError
+    when the two are alike.
+    """
+    rows = changes(before, after)
+    count = Counter(row.kind for row in rows)
+    if count["same"] == len(rows):
         raise ValueError("show_changes: got two functions with the same code")
+    said = f"{count['changed']} of {len(rows)} lines changed"
+    if count["moved"]:
+        said += f", {count['moved']} only moved"
+    body = "".join(
+        f"<tr>{_cell(row.old, marks[0])}{_cell(row.new, marks[1])}</tr>"
+        for row in rows
+        for marks in [MARKS[row.kind]]
+    )
     names = "".join(
-        f'<th style="text-align: left"><code>{each.__name__}</code></th>'
+        f'<th scope="col" style="text-align: left"><code>{each.__name__}</code></th>'
         for each in (before, after)
     )
-    table = (
-        '<table style="width: 100%; min-width: 40em; table-layout: fixed; border-collapse:'
-        f' collapse"><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    label = f"{before.__name__} and {after.__name__} side by side"
+    return HTML(
+        f'<div class="side-by-side" style="overflow-x: auto" tabindex="0" role="group"'
+        f' aria-label="{label}"><table style="width: 100%; min-width: 40em; table-layout:'
+        ' fixed; border-collapse: collapse"><caption style="caption-side: top; text-align:'
+        f' left; color: inherit; padding: 0 0 0.4em">{said}</caption><thead><tr>{names}'
+        f"</tr></thead><tbody>{body}</tbody></table></div>"
     )
-    return HTML(f'<div class="side-by-side" style="overflow-x: auto">{table}</div>')
 
 
 def _source(each) -> str:
@@ -106,15 +142,16 @@ def _code(function) -> list[str]:
 
 
 def _cell(line: str | None, mark: str) -> str:
-    """One line of code as a cell of a table, marked when it changed."""
-    tint = "background: rgba(230, 159, 0, 0.28); " if mark and line is not None else ""
-    code = html.escape(line or "")
-    mark = mark if line is not None else ""
+    """One line of code as a cell of a table; `mark` says in a sign how it differs."""
+    sign, tint = " ", ""
+    if mark and line is not None:
+        sign = f'<span role="img" aria-label="{SAID[mark]}">{mark}</span>'
+        tint = f"background: rgba({TINTS[mark]}); "
     return (
         f'<td style="{tint}text-align: left; vertical-align: top; padding: 0 0.4em 0 6.4ch;'
         " text-indent: -6ch;"
         " font-family: monospace; font-size: 0.7rem; line-height: 1.5; white-space: pre-wrap;"
-        f' overflow-wrap: anywhere">{mark or " "} {code}</td>'
+        f' overflow-wrap: anywhere">{sign} {html.escape(line or "")}</td>'
     )
 
 

@@ -1,4 +1,4 @@
-"""The chapters as the tests of the book read them."""
+"""The chapters, and the notebooks of the appendix, as the tests of the book read them."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+APPENDIX = sorted((ROOT / "chapters/appendix").glob("*.ipynb"))
 
 
 def cells(path: Path, kind: str | None = None) -> list[dict]:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
-from chapters import CHAPTERS, ROOT, cells, solutions, texts
+from chapters import APPENDIX, CHAPTERS, ROOT, cells, solutions, texts
 
 sys.path.insert(0, str(ROOT / "_ext"))
 import repository
@@ -25,11 +25,18 @@ import repository
 # A cell that times something live, or draws what one has measured
 TIMED = re.compile(r"nanoseconds\(|steps_of_speed|scan_times")
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+HOW_IT_WORKS = """## Exercises
+
+Fill in `answer` and run the cell: it says whether the answer is right, or which mistake it \
+looks like. `hint("{}.1")` gives a first hint."""
+every_notebook = pytest.mark.parametrize(
+    "path", CHAPTERS + APPENDIX, ids=lambda path: path.stem
+)
 NUMBER = re.compile(r"(?:(?<![\w\d)}\]])[-−])?\d+(?:[,_]\d{3})*(?:\.\d+)?")
 
 
 def test_there_are_chapters():
-    assert len(CHAPTERS) >= 4
+    assert len(CHAPTERS) >= 4 and len(APPENDIX) >= 3
 
 
 def plain(source: str) -> str:
@@ -54,7 +61,7 @@ def value(number: str) -> Decimal:
     return Decimal(re.sub("[,_]", "", number).replace("−", "-"))
 
 
-@every_chapter
+@every_notebook
 def test_every_number_in_the_text_is_computed_on_the_page(path):
     """Numbers of two digits or more stand in a code cell or in its output, sign and all."""
     computed = set()
@@ -73,12 +80,12 @@ def test_every_number_in_the_text_is_computed_on_the_page(path):
         assert not unfounded, f"{unfounded} in: {text[:80]}"
 
 
-@every_chapter
+@every_notebook
 def test_a_chapter_is_a_valid_notebook(path):
     nbformat.validate(nbformat.read(path, as_version=4))
 
 
-@every_chapter
+@every_notebook
 def test_outputs_show_nothing_that_a_reader_should_not_see(path):
     last = 0
     for cell in cells(path, "code"):
@@ -115,7 +122,7 @@ def test_figures_have_a_caption_a_name_and_an_alternative_text(path):
     assert names and len(set(names)) == len(names)
 
 
-@every_chapter
+@every_notebook
 def test_text_reads_well_where_only_plain_markdown_is_known(path):
     """No MyST directive or role: Colab and GitHub would show it raw."""
     for cell in cells(path, "markdown"):
@@ -137,13 +144,35 @@ def test_a_chapter_has_its_parts(path):
     assert (
         "| symbol | meaning |" in prose and "## References" in prose and "eq" in prose
     )
-    number = path.stem[1]
-    for exercise, kind in enumerate(("Predict", "Prove", "Program"), start=1):
-        assert f"**{number}.{exercise} {kind}.**" in prose
-    assert len(solutions(path)) == 3 and all(solutions(path))
 
 
 @every_chapter
+def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(path):
+    number = path.stem[1]
+    found = cells(path)
+    at = [cell["source"].startswith("## Exercises\n") for cell in found].index(True)
+    assert found[at]["source"] == HOW_IT_WORKS.format(number)
+    for exercise, kind in enumerate(("Predict", "Prove", "Program"), start=1):
+        name = f"{number}.{exercise}"
+        question, blank, solution = found[at + 1 : at + 4]
+        assert question["source"].startswith(f"**{name} {kind}.** ")
+        assert "Hand over " in question["source"] or "hand over " in question["source"]
+        asked = re.escape(f'check("{name}", answer)')
+        assert re.fullmatch(rf"answer = \.\.\.  # .+\n{asked}", blank["source"])
+        (output,) = blank["outputs"]
+        said = "".join(output["data"]["text/plain"])
+        assert said.startswith(f'No answer yet. hint("{name}") helps, ')
+        folded = rf"<details><summary>Solution {name}</summary>\n\n.*\n\n</details>"
+        assert re.fullmatch(folded, solution["source"], flags=re.S)
+        code = solutions(path)[exercise - 1].rstrip()
+        assert ast.unparse(ast.parse(code).body[-1]).startswith(
+            f"assert check('{name}', "
+        )
+        at += 3
+    assert len(solutions(path)) == 3 and found[at + 1]["source"].startswith("## Refer")
+
+
+@every_notebook
 def test_the_setup_cell_installs_what_a_lonely_notebook_lacks(path):
     def opening(notebook):
         return cells(notebook, "code")[0]["source"].split("\n\n")[:2]
@@ -172,12 +201,14 @@ def test_solutions_work_where_they_stand(path, monkeypatch):
         pyro.clear_param_store()
 
 
-@every_chapter
+@every_notebook
 def test_cited_works_are_in_the_bibliography(path):
     bibliography = (ROOT / "references.bib").read_text()
     references = next(
-        c["source"] for c in cells(path) if c["source"].startswith("## References")
+        (c["source"] for c in cells(path) if c["source"].startswith("## References")),
+        "",  # the appendix may do without
     )
+    assert references or path in APPENDIX
     for doi in re.findall(r"https://doi\.org/([^)\s]+)", references):
         assert doi in bibliography
     for address in re.findall(

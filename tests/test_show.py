@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 
 from chapters import CHAPTERS, cells
 from hmmlib import enumeration, kernels, pyro_models, recursion
-from hmmlib.show import show_changes, show_source
+from hmmlib.show import changes, show_changes, show_source
 
 
 def blocks(path):
@@ -89,6 +89,47 @@ def test_only_changed_lines_are_marked():
     for story, column in zip(("weather", "signal"), (left, right), strict=True):
         code = "\n".join(line[2:] for line in column if line.strip())
         compile(code, story, "exec")
+
+
+def before(x):
+    """What it was."""
+    y = x + 1
+    print(y)
+    return y
+
+
+def after(x, times):
+    """What it is now."""
+    for _ in range(times):
+        y = x + 1
+        print(y)
+    return y
+
+
+def test_changed_lines_are_counted_and_moved_ones_apart():
+    assert [row.kind for row in changes(before, after)] == (
+        ["changed", "changed", "moved", "moved", "same"]
+    )
+    table = BeautifulSoup(show_changes(before, after).data, "html.parser")
+    assert table.caption.get_text() == "2 of 5 lines changed, 2 only moved"
+    signs = [sign.get_text() for sign in table.tbody.find_all("span")]
+    assert signs == ["−", "+", "+", "›", "›", "›", "›"]
+
+
+def test_the_count_is_what_the_rows_show():
+    shown = show_changes(pyro_models.weather_story, pyro_models.signal_story).data
+    rows = BeautifulSoup(shown, "html.parser").tbody.find_all("tr")
+    marked = sum(bool(row.find("span")) for row in rows)
+    assert "<caption" in shown and f">{marked} of {len(rows)} lines changed<" in shown
+
+
+def test_side_by_side_can_be_heard_and_reached_by_key():
+    table = BeautifulSoup(show_changes(before, after).data, "html.parser")
+    assert [th["scope"] for th in table.find_all("th")] == ["col", "col"]
+    assert table.div["tabindex"] == "0" and table.div["aria-label"]  # it scrolls
+    for sign in table.tbody.find_all("span"):
+        said = {"−": "removed", "+": "new", "›": "moved"}[sign.get_text()]
+        assert sign["role"] == "img" and sign["aria-label"] == said
 
 
 def test_two_equal_functions_have_no_changes():

@@ -1,17 +1,18 @@
 """The built site: complete, self-contained, and nothing raw on a page."""
 
+import base64
 import copy
 import functools
+import io
 import re
-import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
 
-from chapters import CHAPTERS, ROOT
+from chapters import APPENDIX, CHAPTERS, ROOT
 
 sys.path.insert(0, str(ROOT / "_ext"))
 import repository
@@ -20,27 +21,12 @@ OWN_PAGES = ["intro", *(f"chapters/{path.stem}" for path in CHAPTERS)]
 OWN_PAGES += [
     f"chapters/appendix/{n}" for n in ("notation", "glossary", "api", "bibliography")
 ]
+OWN_PAGES += [f"chapters/appendix/{path.stem}" for path in APPENDIX]
 each_page = pytest.mark.parametrize("page", OWN_PAGES)
 each_chapter = pytest.mark.parametrize("page", OWN_PAGES[1 : 1 + len(CHAPTERS)])
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The book, built fresh, warnings as errors."""
-    out = tmp_path_factory.mktemp("site")
-    command = [
-        Path(sys.executable).parent / "jupyter-book",
-        "build",
-        ROOT,
-        "--path-output",
-        out,
-    ]
-    build = subprocess.run(
-        [*command, "--all", "-n", "-W", "--keep-going"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
-    return out / "_build/html"
+each_notebook = pytest.mark.parametrize(
+    "page", OWN_PAGES[1 : 1 + len(CHAPTERS)] + OWN_PAGES[-len(APPENDIX) :]
+)
 
 
 @functools.cache
@@ -119,7 +105,7 @@ def test_solutions_fold(soup):
     assert sum("Solution" in summary.get_text() for summary in folded if summary) == 3
 
 
-@each_chapter
+@each_notebook
 def test_launch_buttons_open_this_chapter(page, soup):
     owner_and_name = repository.forms(repository.present())[0]
     links = [tag["href"] for tag in soup.find_all("a", href=True)]
@@ -137,10 +123,42 @@ def test_nothing_that_is_shipped_fetches_from_elsewhere(site):
 
 
 @each_page
-def test_the_books_own_files_are_linked_and_thebe_is_not(soup):
-    loaded = str(soup.find_all(["script", "link"]))
-    assert "book.css" in loaded and "book.js" in loaded
-    assert "THEBE_JS_URL" not in loaded and "sphinx-thebe" not in loaded
+def test_a_page_loads_one_sheet_and_one_script(soup):
+    """And MathJax, where there is mathematics; nothing of the theme's that it needs not."""
+    sheets = [tag["href"] for tag in soup.find_all("link", rel="stylesheet")]
+    scripts = [tag["src"] for tag in soup.find_all("script", src=True)]
+    scripts = [re.sub(r".*_static/|\?.*", "", address) for address in scripts]
+    assert [re.sub(r".*_static/|\?.*", "", sheet) for sheet in sheets] == ["site.css"]
+    needed = ["site.js"]
+    needed += ["mathjax/tex-mml-chtml.js"] * bool(soup.find("article").select(".math"))
+    assert scripts == needed
+    assert "thebe" not in str(soup.find_all("script"))
+
+
+def test_the_books_own_files_are_in_the_merged_ones(site):
+    for own, merged in (("book.css", "site.css"), ("book.js", "site.js")):
+        text = (ROOT / "_static" / own).read_text(encoding="utf-8")
+        assert text in (site / "_static" / merged).read_text(encoding="utf-8")
+
+
+def test_icons_of_a_page_are_in_the_fonts(site):
+    """Each icon has its rule, and its sign is drawn in one of the fonts of the sheet."""
+    css = (site / "_static/site.css").read_text(encoding="utf-8")
+    packed = re.findall(r"url\(data:font/woff;base64,([^)]*)\)", css)
+    fonts = [TTFont(io.BytesIO(base64.b64decode(each))) for each in packed]
+    drawn = set().union(*(font.getBestCmap() for font in fonts))
+    rules = re.findall(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\(\w+)"\}', css)
+    signs = {
+        name: code for names, code in rules for name in re.findall(r"fa-[\w-]+", names)
+    }
+    shown = set()
+    for page in OWN_PAGES:
+        for icon in parsed(site / f"{page}.html").select("[class*=fa-]"):
+            shown |= set(icon["class"]) - {"fa-solid", "fa-brands", "fa-lg"}
+    shown = {name for name in shown if name.startswith("fa-")}
+    assert len(shown) > 10
+    assert {int(signs[name], 16) for name in shown} <= drawn
+    assert sum(map(len, packed)) < 20_000
 
 
 def test_mathematics_comes_with_the_site(site):
@@ -153,4 +171,4 @@ def test_mathematics_comes_with_the_site(site):
 
 def test_search_knows_viterbi_and_code_has_copy_buttons(site):
     assert "viterbi" in (site / "searchindex.js").read_text(encoding="utf-8")
-    assert "copybutton.js" in (site / "intro.html").read_text(encoding="utf-8")
+    assert "ClipboardJS(" in (site / "_static/site.js").read_text(encoding="utf-8")

@@ -135,7 +135,6 @@ EXERCISES = {
             "smallest positive number?",
             "Take logarithms: `math.log(5e-324) / math.log(B.max())`, and days are whole.",
         ),
-        tolerance=1e-6,
     ),
     "2.3": Exercise(
         wanted=forward_missing,

@@ -92,7 +92,9 @@ EXERCISES = {
             "The word of day 1 is missing. β starts after it: multiply by the column of B.": (
                 lambda: first_split(said=torch.ones_like(pi))
             ),
-            "π is missing.": lambda: first_split(start=torch.ones_like(pi)),
+            "π is missing: the first day has to start somewhere.": lambda: first_split(
+                start=torch.ones_like(pi)
+            ),
             "A move comes before day 1. The first weather is drawn from π itself.": (
                 lambda: first_split(start=pi @ A)
             ),

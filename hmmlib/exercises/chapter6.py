@@ -61,10 +61,10 @@ EXERCISES = {
         wanted=lambda: crossings()[0],
         shows="Far out the widest state wins, on both sides.",
         mistakes={
-            "Here both readings are as many spreads away. The wide density is also lower: "
-            "its height is one over its spread.": lambda: crossings(with_heights=False)[
-                0
-            ],
+            "Here the reading is as many spreads away from both means. The wide density is "
+            "also lower: its height is one over its spread.": lambda: crossings(
+                with_heights=False
+            )[0],
             "This is the other crossing, between the means. There is one more, on the far "
             "side of the narrow state.": lambda: crossings()[1],
             "The spread was taken for the variance: square it.": lambda: crossings(

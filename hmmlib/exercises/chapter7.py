@@ -60,53 +60,53 @@ def counted():
     return [one_by_one, num_states * num_states]
 
 
-def counting(num_lamps, keep=0.9):
+def counting(num_lamps, keep=0.9, start=None, moves=None):
     """The chain of how many lamps burn, by listing what each lamp does."""
     lamps = all_paths(2, num_lamps)  # (2^M, M)
-    burning = lamps.sum(dim=1)
     stays = (lamps[:, None] == lamps).double()  # (2^M, 2^M, M)
     joint = (keep * stays + (1 - keep) * (1 - stays)).prod(dim=2)
+    counts = torch.eye(num_lamps + 1, dtype=torch.float64)[lamps.sum(dim=1)]
+    ways = counts.sum(dim=0)  # (M + 1,)
+    start = ways / ways.sum() if start is None else start
+    moves = counts.T @ joint @ counts / ways[:, None] if moves is None else moves
+    return HMM(start, moves, torch.ones(num_lamps + 1, 1, dtype=torch.float64))
+
+
+def from_even(num_lamps):
+    """The same, with all counts equally probable on the first step."""
     size = num_lamps + 1
-    count = torch.nn.functional.one_hot(burning, size).double()  # (2^M, M + 1)
-    moves = count.T @ joint @ count / count.sum(dim=0)[:, None]
-    return {"the transition matrix": moves, "the start": count.mean(dim=0)}
+    return counting(num_lamps, start=torch.full((size,), 1 / size, dtype=torch.float64))
 
 
-def one_at_a_time(num_lamps, keep=0.9):
+def one_at_a_time(num_lamps, leave=0.1):
     """A chain in which at most one lamp changes."""
-    size = num_lamps + 1
-    moves = torch.zeros(size, size, dtype=torch.float64)
-    for c in range(size):
-        off = num_lamps - c
-        if c:
-            moves[c, c - 1] = c * (1 - keep) / num_lamps
-        if off:
-            moves[c, c + 1] = off * (1 - keep) / num_lamps
-        moves[c, c] = 1 - moves[c].sum()
-    return counting(num_lamps, keep) | {"the transition matrix": moves}
+    burning = torch.arange(num_lamps + 1, dtype=torch.float64) / num_lamps
+    moves = torch.diag(leave * burning[1:], -1) + torch.diag(
+        leave * (1 - burning[:-1]), 1
+    )
+    moves = moves + torch.diag(1 - moves.sum(dim=1))
+    return counting(num_lamps, moves=moves)
 
 
 def without_ways(num_lamps, keep=0.9):
-    """One order only in which lamps stay or come on, rows made to sum to one."""
+    """Each number of lamps that change has one way only, and rows are made to sum to one."""
     size = num_lamps + 1
     moves = torch.zeros(size, size, dtype=torch.float64)
     for c in range(size):
         for kept in range(c + 1):
             for new in range(num_lamps - c + 1):
                 changed = c - kept + new
-                moves[c, kept + new] += (
-                    keep ** (num_lamps - changed) * (1 - keep) ** changed
-                )
-    moves = moves / moves.sum(dim=1, keepdim=True)
-    return counting(num_lamps, keep) | {"the transition matrix": moves}
+                chance = keep ** (num_lamps - changed) * (1 - keep) ** changed
+                moves[c, kept + new] += chance
+    return counting(num_lamps, moves=moves / moves.sum(dim=1, keepdim=True))
 
 
-def parts(found):
+def tables_of(hmm):
     """What is compared of a counting model."""
-    if isinstance(found, HMM):
-        start, moves = found.initial_probs, found.transition_matrix
-        return {"the transition matrix": moves, "the start": start}
-    return found
+    return {
+        "initial_probs": hmm.initial_probs,
+        "transition_matrix": hmm.transition_matrix,
+    }
 
 
 EXERCISES = {
@@ -173,17 +173,19 @@ EXERCISES = {
         wanted=counting,
         shows="Lamps that are alike need not be told apart, and nothing is approximated.",
         trials=lambda: [(1,), (2,), (3,), (4,)],
-        read=parts,
+        read=tables_of,
         mistakes={
             "The start is even over the counts. Each lamp is even: their number is binomial.": (
-                lambda n: counting(n) | {"the start": torch.ones(n + 1) / (n + 1)}
+                from_even
             ),
             "At most one lamp changes here. Any number may change in the same step.": (
                 one_at_a_time
             ),
             "The ways are not counted: `math.comb` says how many choices of lamps lead to "
             "the same number.": without_ways,
-            "Staying and changing are swapped.": lambda n: counting(n, keep=0.1),
+            "Staying and changing are swapped.": lambda num_lamps: counting(
+                num_lamps, keep=0.1
+            ),
         },
         hints=(
             "Of the lamps that burn, how many stay on? Of the others, how many come on?",

@@ -102,7 +102,7 @@ EXERCISES = {
             ),
             "The kitchen is hard, but one circuit has a wider spread, and takes long to be "
             "noticed.": lambda: [ANY, "kitchen"],
-            "One circuit has an error as large as its energy, even here.": lambda: [
+            "One circuit has an error about as large as its energy, even here.": lambda: [
                 ANY,
                 "none",
             ],

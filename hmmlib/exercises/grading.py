@@ -39,25 +39,26 @@ class Exercise(NamedTuple):
     are called with the same `trials`, made anew for each.
     """
 
-    wanted: Callable  #: the right answer, computed
-    shows: str  #: what the right answer shows, a sentence
-    mistakes: Mapping[
-        str, Callable
-    ]  #: diagnosis -> what one gets who makes the mistake
-    hints: tuple[str, ...]  #: from a nudge to nearly everything
-    trials: Callable | None = (
-        None  #: a list of arguments that functions are called with
-    )
-    read: Callable = lambda value: (
-        value
-    )  #: what counts in a value; a dict for several parts
-    tolerance: float = 1e-4  #: relative
+    #: the right answer, computed
+    wanted: Callable
+    #: what the right answer shows, a sentence
+    shows: str
+    #: diagnosis -> what one gets who makes the mistake
+    mistakes: Mapping[str, Callable]
+    #: from a nudge to nearly everything
+    hints: tuple[str, ...]
+    #: gives the arguments that functions are called with, a list
+    trials: Callable | None = None
+    #: what counts in a value; a dict where it has several parts
+    read: Callable = lambda value: value
+    #: relative
+    tolerance: float = 1e-4
 
     def judge(self, name: str, answer) -> Verdict:
         """The verdict on an answer; raises nothing, whatever it is."""
         if answer is None or answer is ...:
-            first = f'hint("{name}") gives the first of {len(self.hints)} hints.'
-            return Verdict(False, f"No answer yet. {first}")
+            helps = f'hint("{name}") helps, {len(self.hints)} times.'
+            return Verdict(False, f"No answer yet. {helps}")
         if self.trials and not callable(answer):
             needs = "needs a function: hand it over without calling it"
             return Verdict(False, f"Found {_told(answer)}, {needs}.")
@@ -89,8 +90,8 @@ class Exercise(NamedTuple):
             if value is None or value is ...:
                 raise _Unfit(f"Your function gives nothing back{given}: no `return`?")
             try:
-                value = self.read(value)
-                parts = value if isinstance(value, dict) else {"": value}
+                parts = {"": value} if isinstance(value, dict) else self.read(value)
+                parts = parts if isinstance(parts, dict) else {"": parts}
                 arrays = {part: _array(each) for part, each in parts.items()}
             except Exception as error:
                 needs = "needs another kind of result" if arguments else "needs numbers"
@@ -99,46 +100,54 @@ class Exercise(NamedTuple):
                 found.append((f" in {part}{given}" if part else given, array))
         return found
 
-    def _same(self, found: list, expected: list) -> bool:
+    def _same(
+        self, found: list, expected: list, tolerance: float | None = None
+    ) -> bool:
+        tolerance = tolerance or self.tolerance
         return all(
-            _matches(one, other, self.tolerance)
+            _matches(one, other, tolerance)
             for (_, one), (_, other) in zip(found, expected, strict=True)
         )
 
     def _diagnosis(self, found: list, wanted: list) -> str:
-        for diagnosis, mistake in self.mistakes.items():
-            if self._same(found, self.outcomes(mistake)):
-                return diagnosis
-        for diagnosis, change in ANYWHERE.items():
-            changed = [(where, _changed(right, change)) for where, right in wanted]
-            if self._same(found, changed):
-                return diagnosis
+        for (_, one), (_, right) in zip(found, wanted, strict=True):
+            if right.dtype.kind == "U" and (strange := self._strange(one, right)):
+                return strange
+        known = {
+            text: self.outcomes(mistake) for text, mistake in self.mistakes.items()
+        }
+        for text, change in ANYWHERE.items():
+            known[text] = [(where, _changed(right, change)) for where, right in wanted]
+        roughly = min(ROUNDED, 200 * self.tolerance)
+        close = {
+            "Close, right to about two digits. Is it rounded, counted or drawn? Work it out,"
+            " and keep at least five digits.": wanted
+        }
+        for expected, tolerance in (
+            (known, self.tolerance),
+            (close, roughly),
+            (known, roughly),
+        ):
+            for text, outcome in expected.items():
+                if self._same(found, outcome, tolerance):
+                    return text
         for (where, one), (_, right) in zip(found, wanted, strict=True):
-            if right.dtype.kind == "U":
-                return self._about_words(one, right)
-            if one.dtype.kind == "U":
-                return f"Found text{where}, needs numbers."
-            if one.shape != right.shape:
-                return _about_shapes(one, right, where, self.tolerance)
             if not _matches(one, right, self.tolerance):
-                return _about_numbers(one, right, where, self.tolerance)
+                return _difference(one, right, where, self.tolerance)
         raise AssertionError("a diagnosis of a right answer")
 
-    def _about_words(self, found: np.ndarray, right: np.ndarray) -> str:
+    def _strange(self, found: np.ndarray, right: np.ndarray) -> str | None:
+        """What is wrong with words that are none of those to choose from."""
         known = [
             self.outcomes(each)[0][1] for each in (self.wanted, *self.mistakes.values())
         ]
-        choices = sorted({str(word) for each in known for word in each.flat} - {"nan"})
+        choices = sorted(
+            {str(word) for each in known for word in each.flat} - {str(ANY)}
+        )
         needs = "one word" if right.ndim == 0 else f"a list of {right.size} words"
-        if found.dtype.kind != "U" or found.shape != right.shape:
-            return f"Found {_told(found.tolist())}, needs {needs} of: {', '.join(choices)}."
-        strange = next((word for word in found.flat if word not in choices), None)
-        if strange is not None:
-            return (
-                f"Found {_told(str(strange))}, needs {needs} of: {', '.join(choices)}."
-            )
-        first = next(i for i in np.ndindex(right.shape) if found[i] != right[i])
-        return f"{_entry(first)} is not what happens. Try it."
+        if found.shape == right.shape and set(found.flat) <= set(choices):
+            return None
+        return f"Found {_told(found.tolist())}, needs {needs} of: {', '.join(choices)}."
 
 
 class _Unfit(Exception):
@@ -219,14 +228,28 @@ def _close(found: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndar
     return np.isclose(found, expected, rtol=tolerance, atol=tolerance / 100 * size)
 
 
+def _difference(found, right, where: str, tolerance: float) -> str:
+    """What can be said of an array that is not the right one."""
+    if right.dtype.kind == "U":
+        return f"{_entry(tuple(np.argwhere(found != right)[0]))} is not what happens. Try it."
+    if found.dtype.kind == "U":
+        return f"Found text{where}, needs numbers."
+    if found.shape != right.shape:
+        return _about_shapes(found, right, where, tolerance)
+    return _about_numbers(found, right, where, tolerance)
+
+
 def _about_shapes(found, right, where: str, tolerance: float) -> str:
     """What can be said of numbers in another shape than the right ones."""
     if found.size == right.size and _matches(
         found.reshape(right.shape), right, tolerance
     ):
         return f"The numbers are right, their shape is {found.shape}{where}, needs {right.shape}."
-    needs = f"shape {right.shape}" if right.ndim else "a single number"
-    said = f"Found shape {found.shape}{where}, needs {needs}."
+    one, other = (
+        f"shape {each.shape}" if each.ndim else "a single number"
+        for each in (found, right)
+    )
+    said = f"Found {one}{where}, needs {other}."
     if right.ndim == 0 and found.size:
         if _matches(found.sum(), right, tolerance):
             return f"{said} The sum of yours is right."
@@ -242,7 +265,7 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
     """What can be said of numbers that are not the right ones, though as many."""
 
     def first(off: np.ndarray) -> tuple:
-        return tuple(int(i) for i in np.argwhere(off)[0])
+        return tuple(np.argwhere(off)[0])
 
     if np.isnan(found).any():
         why = "zero by zero, or one infinity less another"
@@ -259,15 +282,10 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
     ):
         sums = found.sum(-1, keepdims=True)
         place = first(~np.isclose(sums[..., 0], 1))
-        row = f"Row {list(place)}" if place else "It"
+        row = _entry(place).replace("Entry", "Row")
         said = f"{row} sums to {sums[(*place, 0)]:.4g}{where}, needs 1."
         proportions = _matches(found / sums, right, tolerance)
         return f"{said} The proportions are right." if proportions else said
-    if tolerance < ROUNDED and _matches(found, right, ROUNDED):
-        return (
-            f"Close, right to about two digits{where}. Is it rounded, counted or drawn?"
-            " Work it out, and keep at least five digits."
-        )
     off = ~_close(found, right, tolerance)
     place = first(off)
     size = "large" if found[place] > right[place] else "small"
@@ -277,13 +295,13 @@ def _about_numbers(found, right, where: str, tolerance: float) -> str:
 
 def _entry(place: tuple) -> str:
     """The name of an entry; of a single number, "It"."""
-    return f"Entry {list(place)}" if place else "It"
+    return f"Entry {[int(i) for i in place]}" if place else "It"
 
 
 def _told(value) -> str:
     """A value in a few words."""
     if isinstance(value, Tensor | np.ndarray):
-        return f"an array of shape {tuple(value.shape)}"
+        return f"a {tuple(value.shape)} array"
     if isinstance(value, bool | int | float | str | list):
         return reprlib.repr(value)
-    return f"a {type(value).__name__}"
+    return type(value).__name__

@@ -1,0 +1,66 @@
+"""What several test files share: the built site, and a browser to look at it."""
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from browser import DESKTOP, FLAGS, Server, Tab, executable, new_context
+from filelock import FileLock
+from playwright.sync_api import sync_playwright
+
+from chapters import ROOT
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, worker_id):
+    """The book, built fresh, warnings as errors; once, whoever of the workers comes first."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base if worker_id == "master" else base.parent) / "site"
+    with FileLock(f"{out}.lock"):
+        if not out.exists():
+            build(out)
+    html = out / "_build/html"
+    assert (html / "index.html").exists(), "another worker could not build the site"
+    return html
+
+
+def build(out: Path):
+    command = [Path(sys.executable).parent / "jupyter-book", "build", ROOT]
+    built = subprocess.run(
+        [*command, "--path-output", out, "--all", "-n", "-W", "--keep-going"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+
+
+@pytest.fixture(scope="session")
+def served(site):
+    """The site's address on this machine."""
+    with Server(site) as server:
+        yield server.url
+
+
+@pytest.fixture(
+    scope="module"
+)  # its event loop would be in the way of notebooks' kernels
+def browser():
+    """The system's Chromium."""
+    path = executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_tab(browser):
+    """A function that gives a new tab in a fresh context: new_tab(size, scheme)."""
+    with ExitStack() as contexts:
+
+        def new(size=DESKTOP, scheme="light") -> Tab:
+            context = contexts.enter_context(new_context(browser, size, scheme))
+            return Tab(context.new_page())
+
+        yield new

@@ -1,0 +1,170 @@
+"""The site in a real browser: quiet, light, readable by everyone, and it does what its
+buttons say.
+"""
+
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from browser import PHONE, Tab, new_context
+from test_site import OWN_PAGES
+
+MOST_BYTES, MOST_REQUESTS = 1_000_000, 25
+NUM_TAB_STOPS = 40
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+SERIOUS = """async () => {
+    const {violations} = await axe.run(document, {resultTypes: ["violations"]});
+    return violations
+        .filter(each => ["serious", "critical"].includes(each.impact))
+        .flatMap(each => each.nodes.map(
+            node => `${each.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`));
+}"""
+ONE_TOKEN_OF_A_KIND = """() => {
+    const seen = new Set();
+    for (const token of document.querySelectorAll(".highlight span[class], .sig span[class]")) {
+        const place = token.closest(".cell_input, .cell_output, details, .sig")?.className;
+        const kind = `${place} ${token.parentElement.className} ${token.className}`;
+        if (seen.has(kind)) token.replaceWith(...token.childNodes);
+        seen.add(kind);
+    }
+}"""
+FOLD_OUT = """async () => {
+    for (const each of document.querySelectorAll("details")) each.open = true;
+    await Promise.all(document.getAnimations().map(each => each.finished));
+}"""
+FOCUS_SHOWS = """() => {
+    const stop = document.activeElement;
+    const look = () => {
+        const style = getComputedStyle(stop);
+        const line = style.outlineStyle === "none" ? "" : style.outline;
+        return `${line} ${style.boxShadow}`;
+    };
+    const focused = look();
+    stop.blur();
+    const plain = look();
+    stop.focus({focusVisible: true});
+    const {width, height} = stop.getBoundingClientRect();
+    return {what: stop.outerHTML.slice(0, 200), seen: focused !== plain && width * height > 0};
+}"""
+COPIES = """async () => {
+    const copies = [];
+    for (const button of document.querySelectorAll("button.copybtn")) {
+        const block = document.querySelector(button.dataset.clipboardTarget);
+        button.click();
+        copies.push([block.innerText, await navigator.clipboard.readText()]);
+    }
+    return copies;
+}"""
+
+
+@pytest.fixture(scope="module", params=OWN_PAGES)
+def tab(request, browser, served):
+    """One page, opened once for all tests of it, with everything folded out."""
+    context = new_context(browser)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab = Tab(context.new_page())
+    tab.open(f"{served}/{request.param}.html")
+    tab.page.evaluate(
+        "document.querySelectorAll('details').forEach(d => d.open = true)"
+    )
+    yield tab
+    context.close()
+
+
+def in_the_dark(page):
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("html[data-theme=dark]")
+
+
+def test_a_page_is_light(tab, served, record_property):
+    in_the_dark(tab.page)  # whatever the dark needs counts as well
+    tab.page.wait_for_load_state("networkidle")
+    addresses = [request.url for request in tab.requests]
+    record_property("bytes", tab.weight())
+    record_property("requests", len(addresses))
+    assert all(address.startswith((served, "data:")) for address in addresses)
+    assert tab.weight() <= MOST_BYTES
+    assert len(addresses) <= MOST_REQUESTS, addresses
+
+
+def test_a_page_has_no_errors(tab):
+    assert tab.errors == []
+
+
+def test_a_picture_is_described(tab):
+    assert tab.page.locator("img:not([alt])").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_is_accessible(tab, scheme):
+    """By axe-core's rules. Of the tokens of code that look alike one is looked at."""
+    tab.page.emulate_media(color_scheme=scheme)
+    tab.page.wait_for_selector(f"html[data-theme={scheme}]")
+    tab.page.evaluate(ONE_TOKEN_OF_A_KIND)
+    tab.page.evaluate(AXE)
+    assert tab.page.evaluate(SERIOUS) == []
+
+
+def test_the_focus_is_seen(tab):
+    tab.page.evaluate("document.body.tabIndex = -1; document.body.focus()")
+    for _ in range(NUM_TAB_STOPS):
+        tab.page.keyboard.press("Tab")
+        stop = tab.page.evaluate(FOCUS_SHOWS)
+        assert stop["seen"], stop["what"]
+
+
+def test_buttons_copy_what_the_block_shows(tab):
+    for shown, copied in tab.page.evaluate(COPIES):
+        lines = shown.rstrip("\n").split("\n")
+        if any(line.startswith(">>> ") for line in lines):
+            lines = [line[4:] for line in lines if line[:4] in (">>> ", "... ")]
+        assert copied.rstrip("\n") == "\n".join(lines)
+
+
+def test_a_page_fits_a_phone(tab):
+    width, height = PHONE
+    tab.page.set_viewport_size({"width": width, "height": height})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_skip_link_skips(new_tab, served):
+    page = new_tab().open(f"{served}/intro.html")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to main content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_search_finds_viterbi(new_tab, served):
+    tab = new_tab()
+    page = tab.open(f"{served}/intro.html")
+    page.locator("button.search-button__button:visible").first.click()
+    page.keyboard.type("Viterbi")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+    found = page.locator("#search-results li a").evaluate_all(
+        "all => all.map(a => a.href)"
+    )
+    assert any("chapters/04_viterbi.html" in address for address in found)
+    assert tab.errors == []
+
+
+def test_the_buttons_of_the_header_work(new_tab, served):
+    page = new_tab().open(f"{served}/chapters/02_forward.html")
+    page.get_by_label("Launch interactive content").click()
+    assert page.get_by_role("link", name="Colab").is_visible()
+    page.keyboard.press("Escape")
+    themes = set()
+    for _ in range(3):  # light, dark, as the system
+        page.locator("button.theme-switch-button").click()
+        themes.add(page.evaluate("document.documentElement.dataset.theme"))
+    assert themes == {"light", "dark"}
+
+
+def test_the_book_opens_from_a_folder(new_tab, site):
+    tab = new_tab()
+    page = tab.open((site / "chapters/02_forward.html").as_uri())
+    assert page.locator("mjx-container").count() > 10
+    assert tab.errors == []
+    assert all(request.url.startswith(("file:", "data:")) for request in tab.requests)
