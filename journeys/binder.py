@@ -62,16 +62,19 @@ def walk(work: Path) -> Iterator[Row]:
 
 
 def build_pack(repository: Path) -> PythonBuildPack:
-    """repo2docker's own reading of the files. Raises Failed if it reads them otherwise than meant."""
+    """repo2docker's own reading of the files. Raises Failed if it is not what was meant."""
     with chdir(repository):
-        pack = PythonBuildPack()
+        pack = PythonBuildPack("any base image")
         need(pack.detect(), "repo2docker does not take this for a Python repository")
-        need(str(pack.binder_dir) == ".binder", f"reads {pack.binder_dir}, not .binder/")
+        need(
+            str(pack.binder_dir) == ".binder", f"reads {pack.binder_dir}, not .binder/"
+        )
         need(pack.python_version == "3.11", f"Python {pack.python_version}, needs 3.11")
         steps = [script for _, script in pack.get_assemble_scripts()]
-        need(any("requirements.txt" in step for step in steps), "installs no requirements.txt")
-        need(bool(pack.get_post_build_scripts()), "runs no postBuild")
-        need(os.access(pack.get_post_build_scripts()[0], os.X_OK), "postBuild is no program")
+        need(
+            any("requirements.txt" in step for step in steps),
+            "installs no requirements.txt",
+        )
     return pack
 
 
@@ -94,18 +97,23 @@ def make(pack: PythonBuildPack, repository: Path, folder: Path) -> tuple[Path, s
     if not reachable(CPU_INDEX):
         without = ", without PyTorch's CPU index, which could not be reached"
         file = repository / ".binder/requirements.txt"
-        file.write_text(file.read_text().replace(f"--extra-index-url {CPU_INDEX}\n", ""))
-    python = environment(folder, *beneath(), python=shutil.which("python3.11") or sys.executable)
+        file.write_text(
+            file.read_text().replace(f"--extra-index-url {CPU_INDEX}\n", "")
+        )
+    python = environment(
+        folder, *beneath(), python=shutil.which("python3.11") or sys.executable
+    )
     with chdir(repository):
         steps = [script for _, script in pack.get_assemble_scripts()]
-        steps += [f"./{script}" for script in pack.get_post_build_scripts()]
     variables = {
         "KERNEL_PYTHON_PREFIX": str(folder),
         "NB_PYTHON_PREFIX": str(folder),
         "PATH": f"{folder}/bin:{os.environ['PATH']}",
     }
     for step in steps:  # the cache of pip is ours, not the image's
-        run("sh", "-ec", step.replace("--no-cache-dir", ""), cwd=repository, **variables)
+        run(
+            "sh", "-ec", step.replace("--no-cache-dir", ""), cwd=repository, **variables
+        )
     run(python, "-m", "pip", "check")
     return python, without
 
@@ -125,7 +133,12 @@ def start(python: Path, repository: Path) -> str:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     page = "lab/tree/chapters/01_sampling.ipynb"
-    options = ("--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=")
+    options = (
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--IdentityProvider.token=",
+    )
     server = subprocess.Popen(
         [python.with_name("jupyter"), "lab", *options], cwd=repository, env=outside(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -134,7 +147,10 @@ def start(python: Path, repository: Path) -> str:
         end = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < end:
             need(server.poll() is None, "JupyterLab ended")
-            with suppress(OSError), urllib.request.urlopen(f"http://localhost:{port}/{page}"):
+            with (
+                suppress(OSError),
+                urllib.request.urlopen(f"http://localhost:{port}/{page}"),
+            ):
                 return page
             time.sleep(0.2)
         raise Failed(f"no JupyterLab after {SECONDS_TO_START} s")

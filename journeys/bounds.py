@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from journeys.install import build
-from journeys.steps import ROOT, Failed, Row, environment, packages, run, timed
+from journeys.steps import ROOT, Row, environment, packages, run, timed
 
 # no wheel of an older torch without CUDA lies on PyPI: this one stands for all in the oldest
-TORCH = re.search(r"^torch==\S+", (ROOT / "requirements.txt").read_text(), flags=re.M).group()
+TORCH = re.search(
+    r"^torch==\S+", (ROOT / "requirements.txt").read_text(), flags=re.M
+).group()
 NEEDED = ("numba", "numpy", "pandas", "pyro-ppl", "scipy", "matplotlib", "torch")
 
 
 def walk_oldest(work: Path) -> Iterator[Row]:
     """The library's tests with every dependency at its lower bound."""
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    lowest = [re.sub(">=", "==", each) for each in asked if not each.startswith("torch")]
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    lowest = [
+        re.sub(">=", "==", each) for each in asked if not each.startswith("torch")
+    ]
     yield from walk("oldest", work, TORCH, *lowest)
 
 
@@ -53,6 +59,24 @@ def run_tests(python: Path, folder: Path) -> str:
         path for path in sorted((folder / "tests").glob("test_*.py"))
         if not re.search(r"^(from|import) (chapters|conftest|bs4)\b", path.read_text(), re.M)
     ]  # fmt: skip
-    options = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "pythonpath=")
-    said = run(python, "-m", "pytest", *options, *of_the_library, cwd=folder, OMP_NUM_THREADS="1")
+    options = (
+        "-q",
+        "-n",
+        "2",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "-o",
+        "pythonpath=",
+    )
+    said = run(
+        python,
+        "-m",
+        "pytest",
+        *options,
+        *of_the_library,
+        cwd=folder,
+        OMP_NUM_THREADS="1",
+    )
     return said.strip().splitlines()[-1]

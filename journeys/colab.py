@@ -63,13 +63,19 @@ def open_alone(base: Path, notebook: Path, repository: Path, folder: Path) -> st
         "GIT_CONFIG_KEY_0": f"url.{repository}.insteadOf",
         "GIT_CONFIG_VALUE_0": present(),
     }
-    ran = run_notebook(python, folder / notebook.name, COLAB_RELEASE_TAG="none", **redirected)
+    ran = run_notebook(
+        python, folder / notebook.name, COLAB_RELEASE_TAG="none", **redirected
+    )
 
     installed = packages(python)
     need("hmmlib" in installed, "hmmlib was not installed")
-    replaced = {f"{name} {packages(base)[name]}" for name in installed.keys() & packages(base)}
+    replaced = {
+        f"{name} {packages(base)[name]}" for name in installed.keys() & packages(base)
+    }
     need(not replaced, f"replaced what Colab ships: {', '.join(sorted(replaced))}")
     late = f"first figure after {ran.seconds_to_figure:.0f} s"
-    need(ran.seconds_to_figure <= SECONDS_TO_FIGURE, f"{late}, needs {SECONDS_TO_FIGURE}")
+    need(
+        ran.seconds_to_figure <= SECONDS_TO_FIGURE, f"{late}, needs {SECONDS_TO_FIGURE}"
+    )
     need(not ran.warnings, f"said to stderr: {ran.warnings[:500]}")
     return f"{late}; installed {', '.join(sorted(installed))}"

@@ -41,8 +41,10 @@ def walk(work: Path) -> Iterator[Row]:
         run(python, "-m", "pip", "install", "--quiet", repository, cwd=folder)
         step.note = answer(python, folder)
     yield Row("install", "pip install", step.seconds, step.ok, step.note)
-    for home in (folder / "home", Path("/nonexistent")) if step.ok else ():
-        what = f"read-only, {'a home' if home.parent == folder else 'no home'} to cache in"
+    for home in (folder / "home", site_packages(python) / "home") if step.ok else ():
+        what = (
+            f"read-only, {'a home' if home.parent == folder else 'no home'} to cache in"
+        )
         with timed() as step:
             step.note = read_only(python, folder, home)
         yield Row("install", what, step.seconds, step.ok, step.note)
@@ -70,7 +72,13 @@ def inspect(wheel: Path, repository: Path) -> str:
     need(not missing, f"not in the wheel: {missing}")
     extras = set(about.get_all("Provides-Extra", ()))
     need(extras >= EXTRAS, f"extras: got {sorted(extras)}, needs {sorted(EXTRAS)}")
-    for field in ("License-Expression", "Keywords", "Classifier", "Project-URL", "Summary"):
+    for field in (
+        "License-Expression",
+        "Keywords",
+        "Classifier",
+        "Project-URL",
+        "Summary",
+    ):
         need(bool(about[field]), f"metadata: no {field}")
     return f"{wheel.stat().st_size / 1e6:.2f} MB, {len(held)} files"
 
@@ -93,8 +101,15 @@ def read_only(python: Path, folder: Path, home: Path) -> str:
     drop = ("--inh-caps=-dac_override", "--bounding-set=-dac_override")
     before = ("setpriv", *drop) if os.geteuid() == 0 else ()
     try:
-        refused = run(*before, "sh", "-c", 'touch "$0/x" 2>&1 || echo refused', packages)
-        need(refused.endswith("refused\n"), "could write to a read-only folder: nothing tested")
-        return answer(python, folder, *before, HOME=str(home), XDG_CACHE_HOME=f"{home}/.cache")
+        refused = run(
+            *before, "sh", "-c", 'touch "$0/x" 2>&1 || echo refused', packages
+        )
+        need(
+            refused.endswith("refused\n"),
+            "could write to a read-only folder: nothing tested",
+        )
+        return answer(
+            python, folder, *before, HOME=str(home), XDG_CACHE_HOME=f"{home}/.cache"
+        )
     finally:
         run("chmod", "-R", "u+w", packages)

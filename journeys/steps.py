@@ -65,14 +65,22 @@ def need(condition: bool, message: str) -> None:
 def outside(**more: str) -> dict[str, str]:
     """The environment of a process that does not know this repository."""
     kept = {name: value for name, value in os.environ.items() if name not in LEAKS}
-    return kept | {"PYTHONNOUSERSITE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | more
+    return (
+        kept
+        | {
+            "PYTHONNOUSERSITE": "1",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+        | more
+    )
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> str:
     """What a command prints. Raises Failed with its last lines if it fails."""
     done = subprocess.run(
         command, cwd=cwd, env=outside(**env), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        capture_output=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
@@ -99,7 +107,9 @@ def notebooks(repository: Path) -> list[Path]:
     return sorted((repository / "chapters").rglob("*.ipynb"))
 
 
-def environment(folder: Path, *install: str | Path, python: str = sys.executable) -> Path:
+def environment(
+    folder: Path, *install: str | Path, python: str = sys.executable
+) -> Path:
     """A fresh environment with what pip is told to install; its Python."""
     run(python, "-m", "venv", folder)
     if install:
@@ -113,7 +123,9 @@ def layer(folder: Path, base: Path) -> Path:
     What is installed goes into the layer and leaves the one below as it was.
     """
     venv.create(folder)
-    (site_packages(folder / "bin/python") / "below.pth").write_text(f"{site_packages(base)}\n")
+    (site_packages(folder / "bin/python") / "below.pth").write_text(
+        f"{site_packages(base)}\n"
+    )
     return folder / "bin/python"
 
 
@@ -140,7 +152,9 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
     """Run a notebook from top to bottom where it lies. Raises Failed where a cell does."""
     manager = AsyncKernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    manager._kernel_spec = KernelSpec(argv=argv, display_name="fresh", language="python")
+    manager._kernel_spec = KernelSpec(
+        argv=argv, display_name="fresh", language="python"
+    )
     book = nbformat.read(notebook, as_version=4)
     client = NotebookClient(
         book, km=manager, timeout=600, resources={"metadata": {"path": notebook.parent}}
@@ -156,9 +170,15 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
         for output in cell.outputs
         if output.output_type == "stream" and output.name == "stderr"
     ]
-    figures = [cell for cell in code if any("image/png" in o.get("data", {}) for o in cell.outputs)]
+    figures = [
+        cell
+        for cell in code
+        if any("image/png" in o.get("data", {}) for o in cell.outputs)
+    ]
     start = moment(code[0], "iopub.execute_input")
-    return Ran(moment((figures or code[-1:])[0], "shell.execute_reply") - start, "".join(said))
+    return Ran(
+        moment((figures or code[-1:])[0], "shell.execute_reply") - start, "".join(said)
+    )
 
 
 def moment(cell: nbformat.NotebookNode, event: str) -> float:
