@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from journeys.steps import (
@@ -16,6 +17,7 @@ from journeys.steps import (
     run_notebook,
     site_packages,
     timed,
+    two_at_a_time,
 )
 
 sys.path.insert(0, str(ROOT / "_ext"))
@@ -39,14 +41,20 @@ def walk(work: Path) -> Iterator[Row]:
         base = colab_environment(work)
         step.note = f"{len(packages(base))} packages"
     yield Row("colab", "what Colab ships", step.seconds, step.ok, step.note)
-    for notebook in notebooks(work / "repository") if step.ok else []:
-        with timed() as step:
-            alone = work / "alone" / notebook.stem
-            step.note = open_alone(base, notebook, work / "repository", alone)
-        yield Row("colab", notebook.stem, step.seconds, step.ok, step.note)
+    if step.ok:
+        opened = partial(open_alone, work, base)
+        yield from two_at_a_time(opened, notebooks(work / "repository"))
 
 
-def open_alone(base: Path, notebook: Path, repository: Path, folder: Path) -> str:
+def open_alone(work: Path, base: Path, notebook: Path) -> Row:
+    """A row for a notebook in a folder of its own."""
+    with timed() as step:
+        folder = work / "alone" / notebook.stem
+        step.note = open_in(folder, base, notebook, work / "repository")
+    return Row("colab", notebook.stem, step.seconds, step.ok, step.note)
+
+
+def open_in(folder: Path, base: Path, notebook: Path, repository: Path) -> str:
     """Run a notebook as Colab would; what was installed, and when the first figure was there.
 
     Raises Failed where Colab's reader would be disappointed.
