@@ -29,7 +29,7 @@ def walk_oldest(work: Path) -> Iterator[Row]:
 
 def walk_newest(work: Path) -> Iterator[Row]:
     """The library's tests with the newest release of everything but torch."""
-    yield from walk("newest", work, TORCH, "--upgrade")
+    yield from walk("newest", work, TORCH)
 
 
 def walk(journey: str, work: Path, *install: str) -> Iterator[Row]:
