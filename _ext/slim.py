@@ -30,8 +30,14 @@ NEEDED_FOR = {  # scripts and sheets, and what a page says if it needs them
 
 
 def setup(app):
+    app.connect("env-get-outdated", every_page)
     app.connect("build-finished", slim, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def every_page(app, env, added, changed, removed):
+    """What pages share depends on all of them, so all are written in each build."""
+    return env.found_docs
 
 
 def slim(app, exception):

@@ -106,9 +106,9 @@ class Tab:
         self.page.goto(address, wait_until="load")
         self.page.evaluate(
             """async () => {
-                await window.MathJax?.startup.promise;
+                await window.MathJax?.startup?.promise;
                 for (const image of document.images) image.loading = "eager";
-                await Promise.all([...document.images].map(image => image.decode()));
+                await Promise.allSettled([...document.images].map(image => image.decode()));
                 await document.fonts.ready;
             }"""
         )

@@ -511,3 +511,15 @@ def test_what_does_not_fit_is_refused_in_words():
 def test_the_name_of_an_explorer_is_stable():
     assert weather_trellis().identity == weather_trellis().identity
     assert weather_trellis().identity != weather_trellis("forward").identity
+
+
+def test_an_explorer_of_the_book_lives_on_its_page(new_tab, served):
+    """Its numbers are there, and its script comes after the page is read."""
+    tab = new_tab()
+    page = tab.open(f"{served}/chapters/03_smoothing.html")
+    assert facts(page)["log p(x) ="] == "−15.148962"
+    assert page.get_by_role("button", name="Day 4, Rainy: γ = .498").count() == 1
+    asked = [each.url for each in tab.requests if "/_static/explore" in each.url]
+    assert [address.rpartition("/")[2] for address in asked] == ["explore.js"]
+    assert page.locator("script[src$='explore.js']").get_attribute("defer") is not None
+    assert not tab.errors

@@ -124,14 +124,21 @@ def test_nothing_that_is_shipped_fetches_from_elsewhere(site):
 
 @each_page
 def test_a_page_loads_one_sheet_and_one_script(soup):
-    """And MathJax, where there is mathematics; nothing of the theme's that it needs not."""
+    """And MathJax, where there is mathematics, and once, late, what brings explorers to life;
+    nothing of the theme's that the page needs not.
+    """
     sheets = [tag["href"] for tag in soup.find_all("link", rel="stylesheet")]
     scripts = [tag["src"] for tag in soup.find_all("script", src=True)]
     scripts = [re.sub(r".*_static/|\?.*", "", address) for address in scripts]
     assert [re.sub(r".*_static/|\?.*", "", sheet) for sheet in sheets] == ["site.css"]
     needed = ["site.js"]
     needed += ["mathjax/tex-mml-chtml.js"] * bool(soup.find("article").select(".math"))
+    explorers = soup.select(".hmm-explore")
+    needed += ["explore.js"] * bool(explorers)
     assert scripts == needed
+    late = soup.select("script[src$='explore.js']")
+    assert all(tag.has_attr("defer") for tag in late)
+    assert not soup.select("script[data-hmm-explore], .hmm-explore img[src^=data]")
     assert "thebe" not in str(soup.find_all("script"))
 
 
