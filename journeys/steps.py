@@ -159,6 +159,7 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
     """Run a notebook from top to bottom where it lies. Raises Failed where a cell does."""
     manager = AsyncKernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    argv += ["--log-level=ERROR"]
     manager._kernel_spec = KernelSpec(
         argv=argv, display_name="fresh", language="python"
     )
