@@ -149,7 +149,7 @@ def two_at_a_time(row: Callable[[Path], Row], paths: list[Path]) -> Iterator[Row
 
 
 class Ran(NamedTuple):
-    """A notebook that ran: when its first figure was there, and what it said to stderr."""
+    """A notebook that ran: when its first figure was there, and warnings that the page has not."""
 
     seconds_to_figure: float
     warnings: str
@@ -164,6 +164,8 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
         argv=argv, display_name="fresh", language="python"
     )
     book = nbformat.read(notebook, as_version=4)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    loud = {cell.id for cell in code if stderr(cell)}  # the page shows what they say
     client = NotebookClient(
         book, km=manager, timeout=600, resources={"metadata": {"path": notebook.parent}}
     )
@@ -171,13 +173,7 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
         client.execute(env=outside(**env))
     except Exception as error:
         raise Failed(str(error)[-1500:]) from error
-    code = [cell for cell in book.cells if cell.cell_type == "code"]
-    said = [
-        output.text
-        for cell in code
-        for output in cell.outputs
-        if output.output_type == "stream" and output.name == "stderr"
-    ]
+    said = [text for cell in code if cell.id not in loud for text in stderr(cell)]
     figures = [
         cell
         for cell in code
@@ -187,6 +183,11 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
     return Ran(
         moment((figures or code[-1:])[0], "shell.execute_reply") - start, "".join(said)
     )
+
+
+def stderr(cell: nbformat.NotebookNode) -> list[str]:
+    """What a cell said to stderr."""
+    return [output.text for output in cell.outputs if output.get("name") == "stderr"]
 
 
 def moment(cell: nbformat.NotebookNode, event: str) -> float:
