@@ -36,7 +36,11 @@ def walk(
 ) -> Iterator[Row]:
     """A row for the environment, with the versions that it got, and one for the tests."""
     folder = work / journey
-    shutil.copytree(work / "repository/tests", folder / "tests")
+    shutil.copytree(
+        work / "repository/tests",
+        folder / "tests",
+        ignore=shutil.ignore_patterns("conftest.py"),
+    )
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(work / "repository" / name, folder)
     with timed() as step:
