@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
@@ -149,7 +149,9 @@ def two_at_a_time(row: Callable[[Path], Row], paths: list[Path]) -> Iterator[Row
 
 
 class Ran(NamedTuple):
-    """A notebook that ran: when its first figure was there, and warnings that the page has not."""
+    """A notebook that ran: when its first figure was there, or what stands first if it has
+    none, and warnings that the page does not show.
+    """
 
     seconds_to_figure: float
     warnings: str
@@ -157,7 +159,7 @@ class Ran(NamedTuple):
 
 def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
     """Run a notebook from top to bottom where it lies. Raises Failed where a cell does."""
-    manager = AsyncKernelManager()
+    manager = KernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     argv += ["--log-level=ERROR"]
     manager._kernel_spec = KernelSpec(
@@ -173,6 +175,8 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
         client.execute(env=outside(**env))
     except Exception as error:
         raise Failed(str(error)[-1500:]) from error
+    finally:
+        manager.shutdown_kernel(now=True)
     said = [text for cell in code if cell.id not in loud for text in stderr(cell)]
     figures = [
         cell
@@ -181,7 +185,7 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
     ]
     start = moment(code[0], "iopub.execute_input")
     return Ran(
-        moment((figures or code[-1:])[0], "shell.execute_reply") - start, "".join(said)
+        moment((figures or code[1:])[0], "shell.execute_reply") - start, "".join(said)
     )
 
 
