@@ -11,7 +11,7 @@ from journeys.steps import ROOT, Row, environment, packages, run, timed
 
 NEEDED = ("numba", "numpy", "pandas", "pyro-ppl", "scipy", "matplotlib", "torch")
 OF_THE_BOOK = (
-    r"^ *(from|import) (chapters|conftest|bs4)|__file__"  # tests of more than hmmlib
+    r"^ *(from|import) (chapters|conftest|bs4|browser|playwright)|__file__"  # tests of more than hmmlib
 )
 
 
