@@ -10,9 +10,8 @@ from journeys.install import build
 from journeys.steps import ROOT, Row, environment, packages, run, timed
 
 NEEDED = ("numba", "numpy", "pandas", "pyro-ppl", "scipy", "matplotlib", "torch")
-OF_THE_BOOK = (
-    r"^ *(from|import) (chapters|conftest|bs4|browser|playwright)|__file__"  # tests of more than hmmlib
-)
+# tests of more than hmmlib
+OF_THE_BOOK = r"^ *(from|import) (chapters|conftest|bs4|browser|playwright)|__file__"
 
 
 def walk_oldest(work: Path) -> Iterator[Row]:
