@@ -6,7 +6,7 @@ CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book test lint format execute check bench alone repo clean
+.PHONY: help book test lint format execute check journeys links lock unlocked bench alone repo clean
 
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
@@ -14,6 +14,11 @@ help:
 	@echo "make execute   re-run chapters and store their outputs (CHAPTERS=... for some of them)"
 	@echo "make format    format code and chapters; make lint only looks"
 	@echo "make check     what to run before a commit: format, test, book"
+	@echo "make journeys  Colab, Binder and installing, each from an empty folder; minutes (WALK=colab for one,"
+	@echo "               WALK='oldest newest' for the versions that once a week are enough)"
+	@echo "make links     ask every address in the built book whether it is still there; once a week"
+	@echo "make lock      write requirements.lock from requirements.txt (UPGRADE=--upgrade for all that is newer)"
+	@echo "make unlocked  an environment with the newest of everything in place of the locked one"
 	@echo "make bench     time hmmlib beside its peers, which it installs; some minutes"
 	@echo "make alone     run what chapters offer for copying, without hmmlib, and note it for the site"
 	@echo "make repo      put the repository's address everywhere: make repo URL=https://github.com/OWNER/NAME"
@@ -43,8 +48,21 @@ execute: .venv/installed
 
 check: format test book
 
+journeys: .venv/installed
+	$(BIN)/python -m journeys $(WALK)
+
+links:
+	$(BIN)/lychee --no-progress --scheme https --exclude your_name_here --accept 200..=299,403,429 \
+		--max-retries 3 --root-dir "$(CURDIR)/_build/html" "_build/html/**/*.html"
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-package torch $(UPGRADE) \
+		--custom-compile-command "make lock (torch is left out: CPU and CUDA builds have other hashes)" \
+		requirements.txt --output-file requirements.lock
+
 bench: .venv/installed
-	$(BIN)/pip install --quiet -r benchmarks/requirements.txt
+	$(BIN)/pip install --quiet --editable ".[bench]"
 	$(BIN)/pip install --quiet --no-deps pomegranate==1.1.2 apricot-select==0.6.1
 	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/peers.py
 
@@ -57,10 +75,18 @@ repo:
 clean:
 	rm -rf .venv _build build hmmlib.egg-info
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.lock requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "$$($(PYTHON) --version) is too old, needs 3.11: make PYTHON=python3.12 book"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -r requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet -r requirements.txt # torch, whose hash depends on where it comes from
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
+
+unlocked:
+	$(PYTHON) -m venv --clear .venv
+	sed -E 's/==[^ ;]+//; s/^jupyter-book/&<2/' requirements.txt > .venv/newest.txt
+	$(BIN)/pip install --quiet -r .venv/newest.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch .venv/installed

@@ -1,6 +1,5 @@
 """hmmlib beside its peers: the same numbers first, then the clock.
 
-    pip install -r benchmarks/requirements.txt
     make bench            # or: python benchmarks/peers.py [--quick]
 
 Every task goes from observations and ready parameters to the answer. All libraries take

@@ -5,7 +5,7 @@ Messages are probabilities, but for a factor that is divided away when they beco
 and summed up as a logarithm. That is exact unless a message underflows that nothing can
 refill, behind a forbidden move; the loops see it and say so (`exact` is False), and the
 caller takes the logarithms of `recursion` instead. Nothing is compiled before it is called,
-and what is compiled is kept on disk.
+and what is compiled is kept on disk, where that can be written.
 
 What the states say of an observation comes in one of three forms (see `hmmlib.scores`):
 
@@ -16,12 +16,15 @@ What the states say of an observation comes in one of three forms (see `hmmlib.s
 where `rows` and `values` that are not there are (0, 0).
 """
 
+import atexit
 import itertools
 import math
+import shutil
+import tempfile
 import threading
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 
 TINY = 1e-280  # below it, a message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
@@ -37,6 +40,18 @@ LOG2_E, LN2_HIGH, LN2_LOW = (
     6.93147180369123816490e-01,
     1.90821492927058770002e-10,
 )
+
+
+def find_cache() -> None:
+    """Where neither this folder nor a home can be written: a cache that lasts for this run."""
+    try:
+        njit(cache=True)(find_cache)  # refused where there is no place to keep it
+    except RuntimeError:
+        config.CACHE_DIR = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, config.CACHE_DIR, ignore_errors=True)
+
+
+find_cache()
 
 FAST = {"contract", "reassoc", "nsz"}  # sums in any order, a * b + c in one go
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)

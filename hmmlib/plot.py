@@ -55,7 +55,7 @@ def strips(
         )
     if ax is None:
         _, ax = figure(0.85 + 0.42 * num_rows)
-    palette = ListedColormap(STATE_COLORS[: len(state_labels)])
+    palette = ListedColormap(list(STATE_COLORS[: len(state_labels)]))
     x_edges = np.arange(num_steps + 1) + first_step - 0.5
     ax.pcolormesh(
         x_edges, np.arange(num_rows + 1) - 0.5, grid, cmap=palette,
