@@ -6,6 +6,8 @@ Watts, one reading for each step of an even grid; NaN, or a stamp left out, is m
 import numpy as np
 import pandas as pd
 
+from hmmlib.checks import told
+
 UNITS = {"W": 1.0, "kW": 1000.0}
 WATTS_OF_A_HOUSE = (100.0, 100_000.0)  # where its largest reading is to be expected
 
@@ -22,8 +24,7 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
         raise ValueError(
             f"power: got {type(index).__name__}, needs a Series with a DatetimeIndex"
         )
-    if step is not None and pd.Timedelta(step) <= pd.Timedelta(0):
-        raise ValueError(f"step: got {step}, needs a time above 0")
+    step = None if step is None else as_time("step", step)
     if not len(power) or power.index.hasnans:
         found = "no reading" if not len(power) else "a stamp that is missing"
         raise ValueError(f"power: got {found}, needs one stamp for each reading")
@@ -39,8 +40,8 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
         raise ValueError(f"power: goes back in time at {back}; use sort_index() first")
     between = stamps[1:] - stamps[:-1]
     usual = pd.Series(between).mode()
-    usual = usual[0] if len(usual) else pd.Timedelta(step or "1min")
-    step = pd.Timedelta(step or usual)
+    usual = usual[0] if len(usual) else step or pd.Timedelta("1min")
+    step = step or usual
     cure = f'power.resample("{step.total_seconds():g}s").mean()'
     if usual > step and len(stamps) > 2:
         raise ValueError(
@@ -71,6 +72,20 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
                 f" {stamps[wrong][0]} for one; needs watts drawn, NaN where missing"
             )
     return watts.asfreq(step)
+
+
+def as_time(name: str, value) -> pd.Timedelta:
+    """`value` as a time above 0. Raises ValueError."""
+    try:
+        time = pd.Timedelta(value)
+        right = time > pd.Timedelta(0)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        right = False
+    if not right:
+        raise ValueError(
+            f"{name}: got {told(value)}, needs a time above 0, such as '1min'"
+        )
+    return time
 
 
 def read_meter(

@@ -127,7 +127,7 @@ VECTOR = HMM(
             r"lengths: got \[0\]",
         ),
         (weather.hmm, {"observations": [[0, 1]], "lengths": [2.0]}, "lengths: got"),
-        (weather.hmm, {"observations": [[0, 1]], "lengths": "2"}, "lengths: got '2'"),
+        (weather.hmm, {"observations": [[0, 1]], "lengths": "2"}, "lengths: got str"),
         (
             weather.hmm,
             {"observations": [0, 1], "observed": [None, True]},

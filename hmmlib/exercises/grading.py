@@ -92,6 +92,8 @@ class Exercise(NamedTuple):
                 value = self.read(value)
                 parts = value if isinstance(value, dict) else {"": value}
                 arrays = {part: _array(each) for part, each in parts.items()}
+                if not arrays:
+                    raise TypeError("nothing in it")
             except Exception as error:
                 needs = "needs another kind of result" if arguments else "needs numbers"
                 raise _Unfit(f"Found {_told(value)}{given}, {needs}.") from error
@@ -282,7 +284,9 @@ def _entry(place: tuple) -> str:
 
 def _told(value) -> str:
     """A value in a few words."""
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, Tensor | np.ndarray) and not getattr(
+        value, "is_nested", False
+    ):
         return f"an array of shape {tuple(value.shape)}"
     if isinstance(value, bool | int | float | str | list):
         return reprlib.repr(value)
