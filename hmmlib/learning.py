@@ -536,8 +536,16 @@ def _mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
 
 
 def _spread(values: Tensor) -> Tensor:
-    """The scale of all values, 1 where they are all the same; event_shape."""
+    """The scale of all values, 1 where they are all the same; event_shape.
+
+    Raises ValueError where it is beyond all numbers.
+    """
     spread = values.std(0, correction=0) if len(values) else torch.zeros(())
+    if not spread.isfinite().all():
+        raise ValueError(
+            f"observations: got values of up to {values.abs().max():.3g}, too large to be"
+            " squared; needs other units"
+        )
     return torch.where(spread > 0, spread, 1.0)
 
 

@@ -141,7 +141,8 @@ def learn_house(
     missing = [name for name in needed if name not in table.columns]
     if missing or not appliances:
         raise ValueError(
-            f"table: no column for {missing or 'an appliance'}, it has {list(table.columns)}"
+            f"table: no column for {missing or 'an appliance'}, it has"
+            f" {list(table.columns)}, needs one for each"
         )
     columns = {name: table[name] for name in appliances}
     if REST in names:

@@ -43,7 +43,7 @@ TESTS = {  # of each module, the quickest to notice first
     "recursion": ["recursion", "inference"],
     "inference": ["inference", "scores", "kernels", "learning", "hostile"],
     "kernels": ["kernels", "inference", "learning", "hmm", "scores", "factorial"],
-    "hmm": ["hmm", "scores", "learning", "hostile"],
+    "hmm": ["hmm", "weather", "scores", "learning", "hostile"],
     "learning": ["learning", "hostile"],
     "factorial": ["factorial", "kernels", "hostile"],
 }

@@ -435,3 +435,55 @@ def test_a_fit_that_fell_has_not_converged():
         fit = fit_em(start, x)
     assert not fit.converged and fit.log_likelihoods[-1] < fit.log_likelihoods[0]
     assert any("not converged" in str(each.message) for each in told)
+
+
+def test_learning_in_single_precision_keeps_zeros_and_what_is_never_visited():
+    """State 2 cannot be reached, and no state says symbol 2."""
+    start, moves = torch.tensor([0.5, 0.5, 0.0]), torch.eye(3)
+    said = torch.tensor([[0.3, 0.7, 0.0], [0.6, 0.4, 0.0], [0.5, 0.5, 0.0]])
+    for pseudo_count in (0.0, 2.0):
+        step, _ = em_step(HMM(start, moves, said), [0, 1, 1], pseudo_count=pseudo_count)
+        assert step.initial_probs.dtype == torch.float32
+        assert step.initial_probs[2] == 0 and (step.emission.probs[:, 2] == 0).all()
+        assert_close(step.transition_matrix, moves)
+        assert_close(step.emission.probs[2], said[2])
+
+
+def test_tables_of_two_precisions_are_fitted():
+    g = torch.Generator().manual_seed(0)
+    weights = rows(g, 4, 2)
+    fitted = weighted_fit(
+        Categorical(rows(g, 2, 3).float()), torch.tensor([0, 1, 2, 0]), weights
+    )
+    expected = torch.stack([weights[[0, 3]].sum(0), weights[1], weights[2]], 1)
+    expected = expected / expected.sum(1, keepdim=True)
+    assert_close(fitted.probs.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_readings_that_are_all_the_same_leave_a_scale():
+    emission = Normal(torch.tensor([0.0, 1.0]).double(), torch.ones(2).double())
+    with pytest.warns(UserWarning, match="shrank onto a value"):
+        step, _ = em_step(HMM([0.5, 0.5], [[0.5, 0.5]] * 2, emission), [3.0] * 5)
+    assert_close(step.emission.scale, torch.full((2,), 1e-4).double())
+
+
+def test_a_gain_of_nothing_is_not_less_than_nothing():
+    """One state gains nothing after its first step; with a tolerance of 0 all steps run."""
+    one = HMM([1.0], [[1.0]], [[0.2, 0.8]])
+    with pytest.warns(UserWarning, match="not converged"):
+        fit = fit_em(one, [0, 1, 1], num_iters=6, tolerance=0.0)
+    assert fit.num_iters == 6
+
+
+def test_with_a_prior_it_is_the_objective_that_converges():
+    x = weather.fortnight.observations
+    start = random_starts(weather.hmm, 1, seed=3)[0]
+    options = {"pseudo_count": 3.0}
+    fit = fit_em(start, x, num_iters=1000, tolerance=1e-5, **options)
+    assert fit.converged and 5 < fit.num_iters < 1000
+
+    def objective(model):
+        return log_likelihood(model.potentials(x)) + log_prior(model, PARTS, 3.0)
+
+    further, _ = em_step(fit.model, x, **options)
+    assert 0 <= objective(further) - objective(fit.model) < 1e-5
