@@ -79,7 +79,7 @@ def show_changes(before, after) -> HTML:
     if not num_changed:
         raise ValueError("show_changes: got two functions with the same code")
     names = "".join(
-        f'<th style="text-align: left"><code>{each.__name__}</code></th>'
+        f'<th style="text-align: left"><code>{html.escape(each.__name__)}</code></th>'
         for each in (before, after)
     )
     table = (

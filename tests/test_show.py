@@ -94,3 +94,16 @@ def test_only_changed_lines_are_marked():
 def test_two_equal_functions_have_no_changes():
     with pytest.raises(ValueError, match="same code"):
         show_changes(recursion.forward, recursion.forward)
+
+
+def test_names_in_html_are_escaped():
+    def before():
+        return 1 < 2
+
+    def after():
+        return "</td><script>"
+
+    before.__name__ = "<img onerror=alert(1)>"
+    shown = show_changes(before, after).data
+    assert "<img" not in shown and "<script>" not in shown
+    assert "&lt;img onerror" in shown and "1 &lt; 2" in shown
