@@ -257,3 +257,11 @@ REFUSED = [
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_mean_field_stops_when_no_probability_moves_any_more():
+    model = random_model((2, 2, 3), seed=1, scale=1.0)
+    x = model.sample(40, seed=1).observations
+    endless = mean_field(model, x, num_sweeps=300, tolerance=-1.0)
+    for found, fixed in zip(mean_field(model, x, 300, 1e-9), endless, strict=True):
+        assert_close(found, fixed, rtol=0, atol=1e-7)

@@ -271,6 +271,9 @@ def test_long_series_take_no_python_loop(monkeypatch):
     monkeypatch.setattr(inference, "forward", None)  # calling it would fail
     for question in QUESTIONS:
         question(p)
+    p.log_likelihoods.requires_grad_()
+    (gradient,) = torch.autograd.grad(log_likelihood(p), p.log_likelihoods)
+    assert_close(gradient.sum(1), torch.ones(200_000).double())
 
 
 def test_tables_changed_in_place_are_read_as_they_are():

@@ -487,3 +487,31 @@ def test_with_a_prior_it_is_the_objective_that_converges():
 
     further, _ = em_step(fit.model, x, **options)
     assert 0 <= objective(further) - objective(fit.model) < 1e-5
+
+
+def test_a_scale_is_held_in_the_units_of_the_readings():
+    values = torch.tensor([0.0, 0.0, 5000.0, 6000.0]).double()
+    start = Normal(torch.zeros(2).double(), torch.ones(2).double())
+    clusters = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]).double()
+    with pytest.warns(UserWarning, match="shrank onto a value"):
+        fitted = weighted_fit(start, values, clusters)
+    smallest = 1e-4 * values.std(correction=0)
+    assert_close(fitted.scale, torch.stack([smallest, torch.tensor(500.0).double()]))
+
+
+def test_starts_keep_the_precision_of_their_model():
+    tables = torch.tensor([0.5, 0.5]).double(), torch.full((2, 2), 0.5).double()
+    for dtype in (torch.float64, torch.float32):
+        probs = torch.tensor([0.2, 0.7], dtype=dtype)
+        start = random_starts(HMM(*tables, Bernoulli(probs)), 1, seed=0)[0]
+        assert start.emission.probs.dtype == dtype
+
+
+def test_nothing_is_printed_unless_it_is_asked_for(capsys):
+    x = weather.fortnight.observations
+    for fit in (fit_em, fit_gradient):
+        for progress in (False, True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fit(weather.hmm, x, None, 2, progress=progress)
+            assert bool(capsys.readouterr().err) == progress
