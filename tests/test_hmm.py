@@ -56,6 +56,7 @@ B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
         ((PI, A, "Categorical"), "emission: got str"),
         ((None, A, B), "initial_probs: got NoneType"),
         (([0.5, 0.501], A, B), "initial_probs: sums to 1.001"),
+        (([0.5, 0.500005], A, B), "initial_probs: sums to 1.00000?"),
         (
             (torch.ones(1, dtype=torch.complex64), A, B),
             "initial_probs: got torch.complex64",

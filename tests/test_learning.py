@@ -515,3 +515,12 @@ def test_nothing_is_printed_unless_it_is_asked_for(capsys):
                 warnings.simplefilter("ignore")
                 fit(weather.hmm, x, None, 2, progress=progress)
             assert bool(capsys.readouterr().err) == progress
+
+
+def test_the_warning_tells_the_gain_of_the_last_step():
+    x = weather.fortnight.observations
+    start = random_starts(weather.hmm, 1, seed=3)[0]
+    with pytest.warns(UserWarning) as told:
+        fit = fit_em(start, x, num_iters=6)
+    gain = (fit.log_likelihoods[-1] - fit.log_likelihoods[-2]).item()
+    assert f"the last of 6 steps moved log p(x) by {gain:.2g}," in str(told[0].message)
