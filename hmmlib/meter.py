@@ -184,9 +184,10 @@ def _check_columns(table: pd.DataFrame, *names: str) -> None:
         if name not in table.columns:
             others = ", ".join(told(column) for column in table.columns[:8])
             more = f" and {len(table.columns) - 8} more" * (len(table.columns) > 8)
+            apart = " needs commas between columns;" * (len(table.columns) == 1)
             raise ValueError(
-                f"file: no column {name!r}, it has {others}{more}; needs commas between"
-                " columns; name them with time_column and power_column"
+                f"file: no column {name!r}, it has {others}{more};{apart}"
+                " name them with time_column and power_column"
             )
         if f"{name}.1" in table.columns:
             raise ValueError(f"file: more than one column {name!r}, needs one")

@@ -17,6 +17,7 @@ from hmmlib.factorial import (
     mean_field,
     path_log_joint,
 )
+from hmmlib.hmm import HMM
 from hmmlib.inference import (
     log_likelihood,
     pairwise_probs,
@@ -299,3 +300,27 @@ def test_a_path_through_readings_that_are_vectors():
     states = torch.tensor([[0, 2], [1, 0], [1, 1], [0, 1]])
     listed = path_log_joints(model.potentials(x), states[None])[0]
     assert_close(path_log_joint(model, x, states), listed)
+
+
+def test_mean_field_begins_with_even_odds():
+    """The first chain is smoothed against the mean of the levels of the other one."""
+    model = random_model((2, 3), seed=4, scale=1.0)
+    x = model.sample(10, seed=0).observations
+    first, other = model.emission.chain_means
+    alone = HMM(
+        model.initial_probs[0],
+        model.transition_matrices[0],
+        Normal(first + other.mean(), 1.0),
+    )
+    expected = smooth_states(alone.potentials(x)).smoothed_probs
+    assert_close(mean_field(model, x, num_sweeps=1)[0], expected)
+
+
+def test_one_impossible_symbol_among_others_is_refused():
+    g = torch.Generator().manual_seed(0)
+    emission = Categorical(rows(g, 2, 3, 4))
+    model = FactorialHMM(
+        (rows(g, 2), rows(g, 3)), (rows(g, 2, 2), rows(g, 3, 3)), emission
+    )
+    with pytest.raises(ValueError, match=r"observations: 7.0, needs values in"):
+        model.viterbi([0, 1, 7, 2])
