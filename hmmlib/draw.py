@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import offset_copy
 
+from hmmlib.palette import legible
+
 HIDDEN, OBSERVED, INK = "white", "#c8c8c8", "black"
 NODE_SIZE, STATE_SIZE = 1500, 2600  # area in points squared, as networkx has it
 
@@ -76,6 +78,7 @@ def factorial(
         for m in range(low):
             graph.add_edge((m, t), ("x", t))
     wider = (apart * (len(observed) - 1) + shift * (low - 1)) / (len(observed) - 0.6)
+    wider = max(wider, 0.7)
     ax = _canvas(ax, min(1.5 * len(observed) * wider, 7.0), 0.8 * low + 1.7)
     _render(graph, ax, node_size=1100)
     return ax
@@ -183,10 +186,15 @@ def trellis(
         font_size=10,
     )
     for k, label in enumerate(states):
-        ax.text(-0.32, -0.8 * k, label, ha="right", va="center", fontsize=12)
+        ax.text(-0.32, -0.8 * k, legible(label), ha="right", va="center", fontsize=12)
     for t, label in enumerate(steps):
         ax.text(
-            t, -0.8 * num_states + 0.2, label, ha="center", va="center", fontsize=11
+            t,
+            -0.8 * num_states + 0.2,
+            legible(label),
+            ha="center",
+            va="center",
+            fontsize=11,
         )
     ax.set(xlim=(-0.75, num_steps - 0.6), ylim=(-0.8 * num_states, 0.42))
     return ax
@@ -221,13 +229,13 @@ def plate(
         "edgecolor": INK,
     }
     ax.add_patch(FancyBboxPatch((1.1, -1.65), 1.75, 2.15, **box))
-    ax.text(2.8, -1.6, plate_label, ha="right", va="bottom", fontsize=11)
+    ax.text(2.8, -1.6, legible(plate_label), ha="right", va="bottom", fontsize=11)
     _render(
         graph, ax, node_size=[60 if name in places else NODE_SIZE for name in graph]
     )
     _loop(ax, (1.6, 0), np.array([1.0, 0.0]), loop_label, NODE_SIZE)
     for label, (x, y) in places.items():
-        ax.text(x - 0.12, y, label, ha="right", va="center", fontsize=13)
+        ax.text(x - 0.12, y, legible(label), ha="right", va="center", fontsize=13)
     return ax
 
 
@@ -265,7 +273,7 @@ def _loop(
     )
     sideways = ("right", "center", "left")[1 + round(outward[0])]
     ax.annotate(
-        label,
+        legible(label),
         place,
         (1.75 * radius + 2) * outward,
         textcoords="offset points",
@@ -308,5 +316,6 @@ def _render(
         connectionstyle=connectionstyle,
     )  # fmt: skip
     labels = nx.get_node_attributes(graph, "label")
+    labels = {node: legible(str(text)) for node, text in labels.items()}
     nx.draw_networkx_labels(graph, place, labels, ax=ax, font_size=font_size)
     ax.margins(0.16)

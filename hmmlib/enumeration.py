@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hmmlib.checks import as_count
+from hmmlib.checks import as_count, as_kind, as_tensor
 from hmmlib.recursion import Potentials
 
 MOST_PATHS = 10_000_000
@@ -38,8 +38,10 @@ def path_log_joints(potentials: Potentials, paths: Tensor) -> Tensor:
     path. Raises ValueError for a batch or for paths that do not fit. Cost P · T. Taught
     in chapter 2.
     """
-    log_initial, log_transitions, log_likelihoods, _ = potentials
-    num_chains = log_initial.ndim
+    log_initial, log_transitions, log_likelihoods, _ = as_kind(
+        "potentials", potentials, Potentials
+    )
+    paths, num_chains = as_tensor("paths", paths), log_initial.ndim
     if log_likelihoods.ndim != num_chains + 1:
         raise ValueError(
             f"log_likelihoods: got shape {tuple(log_likelihoods.shape)}, needs (T, *S), no batch"

@@ -7,6 +7,7 @@ so that memory grows with sqrt(T) · prod(K). On the CPU, blocks go through the 
 loops of `hmmlib.kernels`, unless gradients are wanted or moves are forbidden.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch.distributions import Categorical, Distribution, Normal
 from tqdm.auto import tqdm
 
 import hmmlib.kernels as kernels
-from hmmlib.checks import as_count
+from hmmlib.checks import WHOLE, as_count, as_kind, as_number, as_seed, as_tensor, told
 from hmmlib.hmm import HMM, Sample, as_probs, log, log_prob, parameters, rebuilt
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
 from hmmlib.recursion import (
@@ -46,18 +47,25 @@ def additive_gaussian(means, scale) -> Normal:
     The result is a `Normal` that remembers its parts, as `chain_means`. Raises ValueError
     for means that are no vectors, a scale that is not positive, and too many joint states.
     """
-    means = tuple(torch.as_tensor(mean) for mean in means)
+    means = tuple(as_tensor(f"means[{m}]", mean) for m, mean in _each("means", means))
     if not means or any(mean.ndim != 1 or not len(mean) for mean in means):
         found = [tuple(mean.shape) for mean in means]
         raise ValueError(f"means: got shapes {found}, needs M of (K_m,), at least one")
-    dtype = torch.get_default_dtype()
+    for m, mean in enumerate(means):
+        if not mean.isfinite().all():
+            raise ValueError(
+                f"means[{m}]: got {told(mean.tolist())}, needs finite numbers"
+            )
     dtypes = [mean.dtype for mean in means if mean.is_floating_point()]
-    means = tuple(mean.to(dtypes[0] if dtypes else dtype) for mean in means)
-    scale = torch.as_tensor(scale, dtype=means[0].dtype)
+    dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
+    means = tuple(mean.to(dtype if dtypes else torch.float64) for mean in means)
+    scale = as_tensor("scale", scale).to(means[0].dtype)
     sizes = tuple(len(mean) for mean in means)
-    if tuple(scale.shape) not in ((), sizes) or not (scale > 0).all():
+    fits = tuple(scale.shape) in ((), sizes)
+    if not fits or not ((scale > 0) & scale.isfinite()).all():
+        found = f"shape {tuple(scale.shape)}" if not fits else told(scale.tolist())
         raise ValueError(
-            f"scale: got {tuple(scale.shape)}, needs one positive number, or {sizes}"
+            f"scale: got {found}, needs one positive number, or {sizes} of them"
         )
     if 8 * math.prod(sizes) > MOST_BYTES:
         raise ValueError(
@@ -92,12 +100,12 @@ class FactorialHMM:
     def __post_init__(self):
         initial_probs = tuple(
             as_probs(f"initial_probs[{m}]", probs, "(K,)")
-            for m, probs in enumerate(self.initial_probs)
+            for m, probs in _each("initial_probs", self.initial_probs)
         )
         sizes = tuple(len(probs) for probs in initial_probs)
         matrices = tuple(
             as_probs(f"transition_matrices[{m}]", matrix, "(K, K)")
-            for m, matrix in enumerate(self.transition_matrices)
+            for m, matrix in _each("transition_matrices", self.transition_matrices)
         )
         found = [tuple(matrix.shape) for matrix in matrices]
         if not sizes or found != [(size, size) for size in sizes]:
@@ -105,6 +113,7 @@ class FactorialHMM:
                 f"transition_matrices: got shapes {found}, needs (K_m, K_m) with"
                 f" K = {sizes} to go with initial_probs"
             )
+        as_kind("emission", self.emission, Distribution)
         if tuple(self.emission.batch_shape) != sizes:
             found = tuple(self.emission.batch_shape)
             raise ValueError(f"emission: got batch_shape {found}, needs {sizes}")
@@ -139,11 +148,11 @@ class FactorialHMM:
 
         The same seed gives the same sample. Raises ValueError for fewer than one step.
         """
-        num_steps = as_count("num_steps", num_steps)
+        num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
         states, observations = [], []
         with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
             if seed is not None:
-                torch.manual_seed(int(seed))
+                torch.manual_seed(seed)
             rows = self.initial_probs
             for _ in range(num_steps):
                 state = torch.stack([torch.multinomial(row, 1)[0] for row in rows])
@@ -192,10 +201,10 @@ class FactorialHMM:
 
         Raises ValueError for impossible observations. Scott 2002.
         """
-        num_samples = as_count("num_samples", num_samples)
+        num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
         generator = None
         if seed is not None:
-            generator = torch.Generator().manual_seed(int(seed))
+            generator = torch.Generator().manual_seed(seed)
 
         def draw(scores: Tensor, dim: int) -> Tensor:
             """Where a uniform number falls in the cumulated probabilities."""
@@ -267,8 +276,9 @@ class FactorialHMM:
         return log_initial, tuple(log(a) for a in self.transition_matrices)
 
     def _observations(self, observations) -> Tensor:
-        observations = torch.as_tensor(observations)
-        observations = observations.to(self.initial_probs[0].dtype)
+        observations = as_tensor("observations", observations).to(
+            self.initial_probs[0].dtype
+        )
         event = tuple(self.emission.event_shape)
         steps = observations.shape[: observations.ndim - len(event)]
         if (
@@ -485,6 +495,15 @@ class FactorialHMM:
             )
 
 
+def _each(name: str, values) -> list[tuple[int, object]]:
+    """Values that belong to the chains, numbered. Raises ValueError for what is no list."""
+    try:
+        return list(enumerate(values))
+    except (TypeError, RuntimeError) as error:
+        needs = "M tensors, one for each chain"
+        raise ValueError(f"{name}: got {told(values)}, needs {needs}") from error
+
+
 class _Loops(NamedTuple):
     """Moves of all chains in the form of `hmmlib.kernels`."""
 
@@ -521,6 +540,7 @@ def mean_field(
     Taught in chapter 7.
     """
     x, means, scale, chains = _additive(model, observations)
+    tolerance = as_number("tolerance", tolerance, "a number", lambda x: x == x)
     sizes = model.sizes
     if start is None:
         probs = [x.new_full((len(x), size), 1 / size) for size in sizes]
@@ -573,6 +593,7 @@ def path_log_joint(model: FactorialHMM, observations, states: Tensor) -> Tensor:
 
     Raises ValueError for states that the chains do not have.
     """
+    as_kind("model", model, FactorialHMM)
     x = model._observations(observations)
     states = _checked_path(model, x, states)
     total = x.new_zeros(())
@@ -589,7 +610,7 @@ def path_log_joint(model: FactorialHMM, observations, states: Tensor) -> Tensor:
 
 def _additive(model: FactorialHMM, observations):
     """The series, levels and noise of an additive Gaussian, and its chains one by one."""
-    emission = model.emission
+    emission = as_kind("model", model, FactorialHMM).emission
     means = getattr(emission, "chain_means", None)
     if means is None or len(emission.scale.unique()) > 1:
         raise ValueError(
@@ -611,10 +632,10 @@ def _additive(model: FactorialHMM, observations):
 
 def _checked_path(model: FactorialHMM, x: Tensor, states) -> Tensor:
     """`states` as (T, M) integers that the chains have. Raises ValueError."""
-    states, needs = torch.as_tensor(states), (len(x), len(model.sizes))
+    states, needs = as_tensor("states", states), (len(x), len(model.sizes))
     sizes = torch.tensor(model.sizes)
     if (
-        states.is_floating_point()
+        states.dtype not in WHOLE
         or tuple(states.shape) != needs
         or not ((states >= 0) & (states < sizes)).all()
     ):

@@ -17,12 +17,14 @@ from torch.distributions import (
     OneHotCategorical,
 )
 
-from hmmlib.checks import as_count, as_lengths
+from hmmlib.checks import as_count, as_lengths, as_seed, as_tensor
 from hmmlib.kernels import copied_rows, copied_values, sum_to_one
 from hmmlib.recursion import Potentials
 from hmmlib.scores import Scores
 
 SYMBOLS = (torch.int64, torch.int32, torch.uint8)
+READINGS = (torch.float64, torch.float32)
+RAGGED = "; for sequences of different lengths, pad them and pass lengths"
 
 
 class Sample(NamedTuple):
@@ -41,10 +43,9 @@ class HMM:
     emission           a `torch.distributions` object with batch_shape (K,), one for each state;
                        a (K, V) matrix, rows summing to one, stands for `Categorical(matrix)`
 
-    Lists become float64 tensors; the dtype of arrays and tensors is kept, and what is given
-    is copied. Raises
-    ValueError, naming the argument, what was found and what is needed. Taught in
-    chapter 1.
+    Lists become float64 tensors, half precision float32; the dtype of other arrays and
+    tensors is kept, and what is given is copied. Raises ValueError, naming the argument,
+    what was found and what is needed. Taught in chapter 1.
 
     >>> weather = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
     >>> weather.num_states
@@ -149,6 +150,9 @@ class HMM:
         """The scores of a tensor on the CPU without gaps and faults; None for any other."""
         if (
             not isinstance(observations, Tensor)
+            or observations.dtype not in SYMBOLS + READINGS
+            or observations.layout is not torch.strided
+            or observations.is_nested
             or observations.ndim not in (1, 2)
             or observations.numel() == 0
             or observations.device.type != "cpu"
@@ -161,7 +165,7 @@ class HMM:
             rows = np.empty(given.shape, dtype=np.int64)
             if observations.dtype in SYMBOLS and copied_rows(given, len(table), rows):
                 return Scores(table, rows=torch.from_numpy(rows))
-        elif observations.dtype in (torch.float64, torch.float32):
+        elif observations.dtype in READINGS:
             values = np.empty(given.shape)
             if copied_values(given, values):
                 return Scores(table, values=torch.from_numpy(values))
@@ -208,7 +212,7 @@ class HMM:
         for what it refuses.
         """
         emission = self.emission
-        observations = _as_tensor("observations", observations).to(
+        observations = as_tensor("observations", observations, RAGGED).to(
             self.initial_probs.device, self.initial_probs.dtype
         )
         found, event_shape = tuple(observations.shape), emission.event_shape
@@ -226,7 +230,7 @@ class HMM:
         if event_shape:
             seen = seen.flatten(len(steps)).all(-1)
         if observed is not None:
-            observed = _as_tensor("observed", observed).to(seen.device)
+            observed = as_tensor("observed", observed).to(seen.device)
             if observed.dtype != torch.bool or observed.shape != steps:
                 found = f"{observed.dtype} of shape {tuple(observed.shape)}"
                 raise ValueError(
@@ -259,7 +263,7 @@ class HMM:
         chapter 1.
         """
         num_steps = as_count("num_steps", num_steps)
-        num_copies = 1
+        seed, num_copies = as_seed(seed), 1
         if num_sequences is not None:
             num_copies = as_count("num_sequences", num_sequences)
         states, observations = [], []
@@ -268,7 +272,7 @@ class HMM:
             torch.no_grad(),
         ):
             if seed is not None:
-                torch.manual_seed(int(seed))
+                torch.manual_seed(seed)
             probs = self.initial_probs.expand(num_copies, -1)
             for _ in range(num_steps):
                 state = torch.multinomial(probs, 1).squeeze(1)  # (N,)
@@ -366,18 +370,21 @@ def as_probs(name: str, values, shape: str) -> Tensor:
     """`values` as a floating-point tensor whose last axis sums to one.
 
     `shape`, such as "(K, V)", says how many axes are needed. Lists and integers become
-    float64. Raises ValueError, naming the argument, for anything else.
+    float64, half precision float32. Raises ValueError, naming the argument, for anything else.
     """
-    probs = _as_tensor(name, values).clone()
-    if probs.is_complex():
-        raise ValueError(f"{name}: got {probs.dtype}, needs real probabilities")
+    probs = as_tensor(name, values).clone()
+    precision = probs.dtype
     if not probs.is_floating_point():
         probs = probs.double()
+    elif torch.finfo(precision).bits < 32:
+        probs = probs.float()
     if probs.ndim != shape.count(",") + (not shape.endswith(",)")) or 0 in probs.shape:
         raise ValueError(
             f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty"
         )
-    tolerance = max(1e-6, torch.finfo(probs.dtype).eps ** 0.5)
+    half = probs.dtype != precision and precision.is_floating_point
+    eps = torch.finfo(precision if half else probs.dtype).eps
+    tolerance = max(1e-6, eps**0.5)
     if probs.device.type == "cpu" and probs.dtype is torch.float64:
         rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
         if sum_to_one(rows, tolerance):
@@ -397,28 +404,7 @@ def as_probs(name: str, values, shape: str) -> Tensor:
         raise ValueError(
             f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}"
         )
-    return probs
-
-
-def _as_tensor(name: str, values) -> Tensor:
-    """Tensors as they are, the rest copied by numpy, so that floats stay float64."""
-    if isinstance(values, Tensor):
-        return values
-    try:
-        if isinstance(values, list | tuple) and any(
-            isinstance(x, Tensor) for x in values
-        ):
-            return torch.stack([torch.as_tensor(x) for x in values])
-        array = np.array(values)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"{array.dtype}")
-        return torch.tensor(array.astype(array.dtype.newbyteorder("=")))
-    except (TypeError, ValueError, RuntimeError) as error:
-        ragged = "; for sequences of different lengths, pad them and pass lengths"
-        hint = ragged if name == "observations" else ""
-        raise ValueError(
-            f"{name}: got {type(values).__name__}, needs a tensor or a list of numbers{hint}"
-        ) from error
+    return probs / sums.unsqueeze(-1) if half else probs
 
 
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:

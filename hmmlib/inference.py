@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 import hmmlib.kernels as kernels
-from hmmlib.checks import as_count, as_lengths
+from hmmlib.checks import as_count, as_kind, as_lengths, as_seed, as_tensor
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
 from hmmlib.scores import Scores
 
@@ -217,12 +217,12 @@ def sample_states(
     Scott 2002, sec. 2.1.3. Taught in chapter 3.
     """
     potentials = checked(potentials)
-    num_samples = as_count("num_samples", num_samples)
+    num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
     alpha, evidence = _log_filtered(potentials)
     alpha = alpha.detach()
     _possible(evidence)
     generator = (
-        None if seed is None else torch.Generator(alpha.device).manual_seed(int(seed))
+        None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
     )
 
     def draw(scores: Tensor, dim: int) -> Tensor:
@@ -245,7 +245,11 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
     Raises ValueError, naming the field, what it holds and what it needs, unless they fit
     together: shapes, lengths, and no NaN and no infinity but log 0.
     """
-    log_initial, log_transitions, log_likelihoods, lengths = potentials
+    log_initial, log_transitions, log_likelihoods, lengths = as_kind(
+        "potentials", potentials, Potentials
+    )
+    _as_logs("log_initial", log_initial)
+    _as_logs("log_likelihoods", log_likelihoods)
     if type(log_likelihoods) is Scores and not log_likelihoods.is_lazy():
         log_likelihoods = log_likelihoods.dense()
         potentials = potentials._replace(log_likelihoods=log_likelihoods)
@@ -268,11 +272,12 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
             f"log_likelihoods: got shape {shape}, needs at least one step of at least one sequence"
         )
     num_steps = shape[-1 - len(sizes)]
-    if isinstance(log_transitions, Tensor) or len(log_transitions) != len(sizes):
+    if not isinstance(log_transitions, tuple) or len(log_transitions) != len(sizes):
         raise ValueError(
             f"log_transitions: needs a tuple of {len(sizes)} tensor(s), one for each chain"
         )
     for m, (matrix, size) in enumerate(zip(log_transitions, sizes, strict=True)):
+        _as_logs(f"log_transitions[{m}]", matrix)
         if tuple(matrix.shape) not in ((size, size), (num_steps - 1, size, size)):
             needs = f"({size}, {size}) or ({num_steps - 1}, {size}, {size})"
             raise ValueError(
@@ -291,6 +296,16 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
     if not _compiles(potentials):  # where they do, `_as_arrays` looks
         _check_values(potentials)
     return potentials
+
+
+def _as_logs(name: str, values) -> None:
+    """Raise ValueError for what is no tensor of floats."""
+    if type(values) is Scores:
+        return
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{name}: got {type(values).__name__}, needs a tensor")
+    if as_tensor(name, values).dtype not in (torch.float64, torch.float32):
+        raise ValueError(f"{name}: got {values.dtype}, needs float64 or float32")
 
 
 def _check_values(potentials: Potentials) -> None:
@@ -582,10 +597,15 @@ def _needs_gradient(potentials: Potentials) -> bool:
 def _is_chain_to_learn(potentials: Potentials) -> bool:
     """One chain, and somebody wants gradients?"""
     return (
-        potentials.log_initial.ndim == 1
+        torch.is_grad_enabled()
+        and isinstance(potentials, Potentials)
         and isinstance(potentials.log_transitions, tuple)
         and len(potentials.log_transitions) == 1
-        and torch.is_grad_enabled()
+        and all(
+            isinstance(each, Tensor)
+            for each in (*potentials.log_transitions, potentials[0], potentials[2])
+        )
+        and potentials.log_initial.ndim == 1
         and _needs_gradient(potentials)
     )
 

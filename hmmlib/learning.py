@@ -28,6 +28,16 @@ from torch.distributions import (
 )
 from tqdm.auto import tqdm
 
+from hmmlib.checks import (
+    MOST,
+    WHOLE,
+    as_count,
+    as_kind,
+    as_number,
+    as_seed,
+    as_tensor,
+    told,
+)
 from hmmlib.hmm import HMM, innermost, of_valid, parameters, rebuilt
 from hmmlib.inference import expected_counts, log_likelihood, total_counts
 from hmmlib.kernels import fit_gaussians, normalise
@@ -35,6 +45,7 @@ from hmmlib.kernels import fit_gaussians, normalise
 PARTS = ("initial_probs", "transition_matrix", "emission")
 # No state may shrink to a point: of the scale of all observations, in each dimension.
 SMALLEST_SCALE = 1e-4
+MOST_STATES = 10_000  # of two paths that are compared
 
 
 class Fit(NamedTuple):
@@ -66,7 +77,7 @@ def em_step(
     prior, never falls. Raises ValueError for impossible observations, and for a family
     without a weighted fit. Rabiner 1989, eqs. 40a-c and 109-111. Taught in chapter 5.
     """
-    _check_options(learn, pseudo_count)
+    pseudo_count = _check_options(hmm, learn, pseudo_count)
     potentials = hmm.potentials(observations, lengths, observed)
     counts = total_counts(potentials)
     initial_probs, transition_matrix, emission = (
@@ -109,7 +120,9 @@ def fit_em(
     steps were not enough, a warning says by how much the last one still moved. Options as
     in `em_step`. `progress` shows a bar. Taught in chapter 5.
     """
-    num_iters = _steps("num_iters", num_iters)
+    num_iters = as_count("num_iters", num_iters, least=0)
+    tolerance = _tolerance(tolerance)
+    pseudo_count = _check_options(hmm, learn, pseudo_count)
     dtype, model = hmm.initial_probs.dtype, _cast(hmm, torch.float64)
     scores, gain = [], torch.inf
     for _ in tqdm(range(num_iters), disable=not progress):
@@ -156,10 +169,17 @@ def fit_gradient(
     plateau it also does: compare restarts. Options as in `em_step`. Raises ValueError for
     another method, and for parameters that cannot be freed.
     """
-    _check_options(learn, pseudo_count)
-    if method not in ("adam", "lbfgs"):
-        raise ValueError(f"method: got {method!r}, needs 'adam' or 'lbfgs'")
-    num_steps = _steps("num_steps", num_steps)
+    pseudo_count = _check_options(hmm, learn, pseudo_count)
+    if not isinstance(method, str) or method not in ("adam", "lbfgs"):
+        raise ValueError(f"method: got {told(method)}, needs 'adam' or 'lbfgs'")
+    num_steps, tolerance = (
+        as_count("num_steps", num_steps, least=0),
+        _tolerance(tolerance),
+    )
+    needs = "a number above 0, and at most 1000"
+    learning_rate = as_number(
+        "learning_rate", learning_rate, needs, lambda x: 0 < x <= 1000
+    )
     dtype, hmm = hmm.initial_probs.dtype, _cast(hmm, torch.float64)
     values, _ = hmm.observed_values(observations, lengths, observed)
     build, leaves = _unconstrained(hmm, learn, values)
@@ -195,6 +215,12 @@ def fit_restarts(
     below the best one is trapped, in a local maximum or on a plateau. Raises ValueError
     without a start. Taught in chapter 5.
     """
+    try:
+        starts = [as_kind("starts", start, HMM) for start in starts]
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"starts: got {told(starts)}, needs several HMMs") from error
+    if not callable(fit):
+        raise ValueError(f"fit: got {told(fit)}, needs a function such as fit_em")
     fits = [fit(start, observations, lengths, **options) for start in starts]
     if not fits:
         raise ValueError("starts: got none, needs at least one HMM")
@@ -215,11 +241,11 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
     states of `hmm`, so that they stay within their range. Raises ValueError for no start,
     and for states that are all alike, which no average tells apart.
     """
-    if not isinstance(num_starts, int) or num_starts < 1:
-        raise ValueError(
-            f"num_starts: got {num_starts!r}, needs an integer of at least 1"
-        )
-    generator = torch.Generator().manual_seed(seed)
+    as_kind("hmm", hmm, HMM)
+    num_starts, seed = as_count("num_starts", num_starts), as_seed(seed)
+    generator = torch.Generator()
+    if seed is not None:
+        generator.manual_seed(seed)
 
     def evenly(possible: Tensor) -> Tensor:
         draws = torch.empty_like(possible).exponential_(generator=generator) * (
@@ -260,13 +286,29 @@ def guess_emission(
     use `random_starts`. Raises ValueError for fewer values than states. Arthur &
     Vassilvitskii 2007.
     """
+    as_kind("emission", emission, Distribution)
+    values, event = as_tensor("values", values), tuple(emission.event_shape)
+    if (
+        len(emission.batch_shape) != 1
+        or 0 in (values.ndim, values.numel())
+        or tuple(values.shape) != (*values.shape[:1], *event)
+    ):
+        raise ValueError(
+            f"values: got shape {tuple(values.shape)}, needs {('n', *event)}, for an"
+            f" emission of batch_shape {tuple(emission.batch_shape)}, which needs to be (K,)"
+        )
+    if not values.isfinite().all():
+        raise ValueError("values: got NaN or infinity, needs finite ones")
+    values = values if values.is_floating_point() else values.double()
     num_states = emission.batch_shape[0]
     points = values.reshape(len(values), -1).double()
     if len(points.unique(dim=0)) < num_states:
         raise ValueError(
             f"values: got too few different ones, needs {num_states}, one a state"
         )
-    centres, labels = kmeans2(points.numpy(), num_states, minit="++", seed=seed)
+    centres, labels = kmeans2(
+        points.numpy(), num_states, minit="++", seed=as_seed(seed)
+    )
     order = torch.as_tensor(np.lexsort(centres.T[::-1])).argsort()
     labels = order[torch.as_tensor(labels, dtype=torch.long)]
     return weighted_fit(
@@ -286,16 +328,24 @@ def align_states(reference, estimate) -> Tensor:
     """
     if isinstance(reference, HMM) and isinstance(estimate, HMM):
         reference, estimate = _table(reference), _table(estimate)
-    reference, estimate = torch.as_tensor(reference), torch.as_tensor(estimate)
-    whole = not (reference.is_floating_point() or estimate.is_floating_point())
+    reference = as_tensor("reference", reference)
+    estimate = as_tensor("estimate", estimate)
+    whole = reference.dtype in WHOLE and estimate.dtype in WHOLE
     if reference.shape != estimate.shape or reference.ndim != (1 if whole else 2):
         found = f"{tuple(reference.shape)} and {tuple(estimate.shape)}"
         raise ValueError(
             f"estimate: got shapes {found}, needs two equal ones: (K, D) tables, or (T,)"
             " integer paths"
         )
+    if not reference.numel() or not (reference + estimate).isfinite().all():
+        raise ValueError("reference, estimate: needs finite numbers, at least one")
     if whole:
+        reference, estimate = reference.long(), estimate.long()
         num_states = int(max(reference.max(), estimate.max())) + 1
+        if min(reference.min(), estimate.min()) < 0 or num_states > MOST_STATES:
+            raise ValueError(
+                f"estimate: got states up to {num_states - 1}, needs 0 to {MOST_STATES - 1}"
+            )
         cost = torch.zeros(num_states, num_states)
         ones = torch.ones(len(reference))
         cost = -cost.index_put((reference, estimate), ones, accumulate=True)
@@ -417,13 +467,18 @@ def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
     return total
 
 
-def _check_options(learn: Collection[str], pseudo_count: float) -> None:
-    if isinstance(learn, str) or not learn or set(learn) - set(PARTS):
-        raise ValueError(f"learn: got {learn!r}, needs some of {PARTS}")
-    if not 0 <= pseudo_count < torch.inf:
-        raise ValueError(
-            f"pseudo_count: got {pseudo_count}, needs a number of at least 0"
-        )
+def _check_options(hmm: HMM, learn: Collection[str], pseudo_count: float) -> float:
+    """The pseudo_count as a float. Raises ValueError."""
+    as_kind("hmm", hmm, HMM)
+    among = isinstance(learn, list | tuple | set | frozenset | dict) and len(learn)
+    if not among or not all(isinstance(part, str) and part in PARTS for part in learn):
+        raise ValueError(f"learn: got {told(learn)}, needs some of {PARTS}")
+    needs = f"a number of at least 0, and at most {MOST:,}"
+    return as_number("pseudo_count", pseudo_count, needs, lambda x: 0 <= x <= MOST)
+
+
+def _tolerance(tolerance: float) -> float:
+    return as_number("tolerance", tolerance, "a number", lambda x: x == x)
 
 
 def _normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
@@ -481,8 +536,16 @@ def _mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
 
 
 def _spread(values: Tensor) -> Tensor:
-    """The scale of all values, 1 where they are all the same; event_shape."""
+    """The scale of all values, 1 where they are all the same; event_shape.
+
+    Raises ValueError where it is beyond all numbers.
+    """
     spread = values.std(0, correction=0) if len(values) else torch.zeros(())
+    if not spread.isfinite().all():
+        raise ValueError(
+            f"observations: got values of up to {values.abs().max():.3g}, too large to be"
+            " squared; needs other units"
+        )
     return torch.where(spread > 0, spread, 1.0)
 
 
@@ -507,13 +570,6 @@ def _cast(hmm: HMM, dtype: torch.dtype) -> HMM:
     emitted = {name: x.to(dtype) for name, x in parameters(hmm.emission).items()}
     emission = rebuilt(hmm.emission, emitted)
     return HMM(hmm.initial_probs.to(dtype), hmm.transition_matrix.to(dtype), emission)
-
-
-def _steps(name: str, value: int) -> int:
-    """`value` as a number of steps, 0 or more. Raises ValueError."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{name}: got {value!r}, needs an integer of at least 0")
-    return value
 
 
 def _adam(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:

@@ -3,11 +3,23 @@
 Watts, one reading for each step of an even grid; NaN, or a stamp left out, is missing.
 """
 
+import os
+import warnings
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
+from hmmlib.checks import as_kind, told
+
 UNITS = {"W": 1.0, "kW": 1000.0}
 WATTS_OF_A_HOUSE = (100.0, 100_000.0)  # where its largest reading is to be expected
+LINES = 500_000  # of a file that are read at once
+MOST_MISSING = (
+    1_000_000,
+    100,
+)  # steps, and for each reading: beyond both, a stamp is wrong
+MIXED = "some stamps have an offset from UTC and some have none, needs all or none"
 
 
 def check_power(power: pd.Series, step=None) -> pd.Series:
@@ -22,8 +34,7 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
         raise ValueError(
             f"power: got {type(index).__name__}, needs a Series with a DatetimeIndex"
         )
-    if step is not None and pd.Timedelta(step) <= pd.Timedelta(0):
-        raise ValueError(f"step: got {step}, needs a time above 0")
+    step = None if step is None else as_time("step", step)
     if not len(power) or power.index.hasnans:
         found = "no reading" if not len(power) else "a stamp that is missing"
         raise ValueError(f"power: got {found}, needs one stamp for each reading")
@@ -39,8 +50,8 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
         raise ValueError(f"power: goes back in time at {back}; use sort_index() first")
     between = stamps[1:] - stamps[:-1]
     usual = pd.Series(between).mode()
-    usual = usual[0] if len(usual) else pd.Timedelta(step or "1min")
-    step = pd.Timedelta(step or usual)
+    usual = usual[0] if len(usual) else step or pd.Timedelta("1min")
+    step = step or usual
     cure = f'power.resample("{step.total_seconds():g}s").mean()'
     if usual > step and len(stamps) > 2:
         raise ValueError(
@@ -50,6 +61,12 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
     if usual < step:
         raise ValueError(
             f"power: most readings are {usual} apart, needs {step}, such as {cure}"
+        )
+    num_steps, (few, share) = (stamps[-1] - stamps[0]) / step, MOST_MISSING
+    if num_steps > max(few, share * len(stamps)):
+        raise ValueError(
+            f"power: {len(stamps)} readings from {stamps[0]} to {stamps[-1]} are"
+            f" {num_steps:,.0f} steps of {step}, needs nearly all of them; is a stamp wrong?"
         )
     off = (stamps - stamps[0]) % step != pd.Timedelta(0)
     if off.any():
@@ -73,6 +90,20 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
     return watts.asfreq(step)
 
 
+def as_time(name: str, value) -> pd.Timedelta:
+    """`value` as a time above 0. Raises ValueError."""
+    try:
+        time = pd.Timedelta(value)
+        right = time > pd.Timedelta(0)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        right = False
+    if not right:
+        raise ValueError(
+            f"{name}: got {told(value)}, needs a time above 0, such as '1min'"
+        )
+    return time
+
+
 def read_meter(
     file,
     time_column: str = "time",
@@ -90,29 +121,21 @@ def read_meter(
     `expected_watts` (another unit? a single appliance needs a lower bound), and what
     `check_power` refuses.
     """
-    if unit not in UNITS:
-        raise ValueError(f"unit: got {unit!r}, needs one of {', '.join(UNITS)}")
-    try:
-        table = pd.read_csv(file, index_col=False)
-    except pd.errors.EmptyDataError as error:
-        raise ValueError("file: it is empty, needs a line of column names") from error
-    for name in (time_column, power_column):
-        if name not in table.columns:
-            raise ValueError(
-                f"file: no column {name!r}, it has {', '.join(map(repr, table.columns))};"
-                " name them with time_column and power_column"
-            )
-    stamps = _stamps(table[time_column], time_zone)
-    watts = pd.to_numeric(table[power_column], errors="coerce") * UNITS[unit]
-    unread = watts.isna() & table[power_column].notna()
-    if unread.any():
-        line = table[power_column][unread]
-        raise ValueError(
-            f"file: {power_column} {line.iloc[0]!r} in line {line.index[0] + 2} is no number"
-        )
-    power = pd.Series(watts.to_numpy(), index=stamps, name=power_column)
+    if not isinstance(unit, str) or unit not in UNITS:
+        raise ValueError(f"unit: got {told(unit)}, needs one of {', '.join(UNITS)}")
+    for name, column in (("time_column", time_column), ("power_column", power_column)):
+        as_kind(name, column, str)
+    lowest, highest = _limits(expected_watts)
+    parts = []
+    for table in _tables(file):
+        _check_columns(table, time_column, power_column)
+        readings = _numbers(table[power_column]) * UNITS[unit]
+        parts.append(readings.set_axis(_stamps(table[time_column])))
+    if len({part.index.tz is None for part in parts}) > 1:
+        raise ValueError(f"file: {MIXED}")
+    power = pd.concat(parts).rename(power_column)
+    power = power.set_axis(_in_utc(power.index, time_zone))
     checked = check_power(power)
-    lowest, highest = expected_watts
     if checked.notna().any() and not lowest <= checked.max() <= highest:
         raise ValueError(
             f"file: the largest reading is {checked.max():,g} W, expected are"
@@ -121,22 +144,114 @@ def read_meter(
     return checked
 
 
-def _stamps(column: pd.Series, time_zone: str | None) -> pd.DatetimeIndex:
-    """Times of a column of text; in UTC where their zone is known."""
+def _tables(file) -> Iterator[pd.DataFrame]:
+    """The table of a CSV file, LINES at a time. Raises ValueError for what is none."""
+    if not isinstance(file, str | os.PathLike) and not hasattr(file, "read"):
+        raise ValueError(
+            f"file: got {type(file).__name__}, needs a path or an open file"
+        )
+    tables = None
+    while True:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                if tables is None:
+                    tables = pd.read_csv(
+                        file, index_col=False, chunksize=LINES, low_memory=False
+                    )
+                table = next(tables)
+        except StopIteration:
+            return
+        except pd.errors.EmptyDataError as error:
+            raise ValueError(
+                "file: it is empty, needs a line of column names"
+            ) from error
+        except UnicodeError as error:
+            raise ValueError(
+                f"file: no UTF-8 text, {error}; hand over open(..., encoding=...) of a text"
+                " in another encoding"
+            ) from error
+        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            raise ValueError(
+                "file: needs as many cells in each line as there are column names, commas"
+                f" between them and points in numbers: {' '.join(str(error).split())[:200]}"
+            ) from error
+        yield table
+
+
+def _check_columns(table: pd.DataFrame, *names: str) -> None:
+    for name in names:
+        if name not in table.columns:
+            others = ", ".join(told(column) for column in table.columns[:8])
+            more = f" and {len(table.columns) - 8} more" * (len(table.columns) > 8)
+            apart = " needs commas between columns;" * (len(table.columns) == 1)
+            raise ValueError(
+                f"file: no column {name!r}, it has {others}{more};{apart}"
+                " name them with time_column and power_column"
+            )
+        if f"{name}.1" in table.columns:
+            raise ValueError(f"file: more than one column {name!r}, needs one")
+
+
+def _limits(expected_watts) -> tuple[float, float]:
+    try:
+        lowest, highest = map(float, expected_watts)
+        right = lowest <= highest
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        right = False
+    if not right:
+        raise ValueError(
+            f"expected_watts: got {told(expected_watts)}, needs two numbers, lowest first"
+        )
+    return lowest, highest
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A column of text as floats, NaN where a cell is empty."""
+    try:
+        numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    except OverflowError:  # thousands of digits
+        numbers = column.map(
+            lambda cell: float("inf" if len(str(cell)) > 308 else cell)
+        )
+    unread = numbers.isna() & column.notna()
+    if unread.any():
+        line = unread.idxmax()
+        raise ValueError(
+            f"file: {column.name} {told(column[line])} in line {line + 2} is no number"
+        )
+    return numbers
+
+
+def _stamps(column: pd.Series) -> pd.DatetimeIndex:
+    """Times of a column of text; in UTC where their offset is known."""
     if column.dtype.kind in "iuf" and len(column):
         raise ValueError(
-            f"file: {column.iloc[0]!r} is no time but a number, needs"
+            f"file: {column.iloc[0]} is no time but a number, needs"
             " pd.to_datetime(..., unit='s') and check_power"
         )
-    zoned = column.astype(str).str.contains(r"(?:[+-]\d\d:?\d\d|Z)\s*$").any()
-    times = pd.to_datetime(column, errors="coerce", utc=bool(zoned), format="ISO8601")
+    zoned = column.astype(str).str.contains(r"(?:[+-]\d\d:?\d\d|Z)\s*$")
+    times = pd.to_datetime(
+        column, errors="coerce", utc=bool(zoned.any()), format="ISO8601"
+    )
     if times.isna().any():
         line = times.isna().idxmax()
         raise ValueError(
-            f"file: {column[line]!r} in line {line + 2} is no time; write 2008-02-23 18:05:00"
+            f"file: {told(column[line])} in line {line + 2} is no time; write"
+            " 2008-02-23 18:05:00"
         )
-    stamps = pd.DatetimeIndex(times)
-    if time_zone is None or zoned:
+    if zoned.any() and not zoned.all():
+        line = zoned.idxmin()
+        raise ValueError(f"file: {told(column[line])} in line {line + 2}; {MIXED}")
+    return pd.DatetimeIndex(times)
+
+
+def _in_utc(stamps: pd.DatetimeIndex, time_zone: str | None) -> pd.DatetimeIndex:
+    """Local times of a zone in UTC; as they are without one, or with their own."""
+    if time_zone is None:
+        return stamps
+    as_kind("time_zone", time_zone, str)
+    if stamps.tz is not None:
         return stamps
     try:
         return stamps.tz_localize(time_zone, ambiguous="infer").tz_convert("UTC")

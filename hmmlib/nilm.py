@@ -6,7 +6,7 @@ circuit of several; `REST` is what no sub-meter sees. Non-intrusive load monitor
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from hmmlib.checks import as_count
+from hmmlib.checks import as_count, as_kind, as_number, as_seed, told
 from hmmlib.factorial import FactorialHMM, additive_gaussian
-from hmmlib.hmm import HMM
+from hmmlib.hmm import HMM, as_probs
 from hmmlib.learning import fit_em, guess_emission, weighted_fit
-from hmmlib.meter import check_power
+from hmmlib.meter import as_time, check_power
 
 REST = "rest"
 DAY = pd.Timedelta("1D")
@@ -42,16 +42,14 @@ class House:
     step: pd.Timedelta  #: between two readings
 
     def __post_init__(self):
-        if not self.appliances:
+        if not len(as_kind("appliances", self.appliances, Mapping)):
             raise ValueError("appliances: got none, needs at least one HMM")
         for name, hmm in self.appliances.items():
+            as_kind(f"appliances[{name!r}]", hmm, HMM)
             if not isinstance(hmm.emission, Normal):
                 found = type(hmm.emission).__name__
                 raise ValueError(f"appliances[{name!r}]: emits {found}, needs Normal")
-        step = pd.Timedelta(self.step)
-        if not step > pd.Timedelta(0):
-            raise ValueError(f"step: got {self.step}, needs a time above 0")
-        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "step", as_time("step", self.step))
 
     @property
     def names(self) -> list[str]:
@@ -102,10 +100,10 @@ def learn_appliance(
     `check_power` does, and for fewer different readings than states.
     """
     num_states = as_count("num_states", num_states)
-    if not (0 <= resolution < np.inf and knee > 0):
-        raise ValueError(
-            f"resolution, knee: got {resolution}, {knee}, needs at least 0, above 0"
-        )
+    resolution = as_number(
+        "resolution", resolution, "watts of at least 0", lambda x: 0 <= x < np.inf
+    )
+    knee = as_number("knee", knee, "watts above 0", lambda x: 0 < x < np.inf)
     days = _days(check_power(power))
     seen = days[~days.isnan()]
     if not len(seen):
@@ -135,13 +133,16 @@ def learn_house(
     learned by `learn_appliance` from its own column. Raises ValueError for a column that
     is missing.
     """
-    names = tuple(num_states)
+    as_kind("table", table, pd.DataFrame)
+    as_kind("mains", mains, Hashable)
+    names = tuple(as_kind("num_states", num_states, Mapping))
     appliances = [name for name in names if name != REST]
     needed = appliances + [mains] * (REST in names)
     missing = [name for name in needed if name not in table.columns]
     if missing or not appliances:
         raise ValueError(
-            f"table: no column for {missing or 'an appliance'}, it has {list(table.columns)}"
+            f"table: no column for {missing or 'an appliance'}, it has"
+            f" {list(table.columns)}, needs one for each"
         )
     columns = {name: table[name] for name in appliances}
     if REST in names:
@@ -171,7 +172,7 @@ def disaggregate(
     missing reading is bridged by what stands before and after it. A pure function of its
     arguments. Raises ValueError as `check_power` does, for the step of the house.
     """
-    readings = check_power(power, house.step)
+    readings = check_power(power, as_kind("house", house, House).step)
     best = house.model.viterbi(torch.as_tensor(readings.to_numpy(copy=True)), progress)
     return _table(house, house.watts(best.states), readings).loc[power.index]
 
@@ -190,8 +191,8 @@ def sample_energy(
     readings, and stamps left out, count with what the draw says of them. Raises ValueError
     as `disaggregate`.
     """
-    readings = check_power(power, house.step)
-    values = torch.as_tensor(readings.to_numpy(copy=True))
+    readings = check_power(power, as_kind("house", house, House).step)
+    seed, values = as_seed(seed), torch.as_tensor(readings.to_numpy(copy=True))
     paths = house.model.sample_states(values, num_samples, seed, progress)
     random = np.random.default_rng(seed)
     kwh = house.step / pd.Timedelta("1h") / 1000
@@ -215,15 +216,26 @@ def simulate(
     Levels with the Gaussian spread of their state, which may fall below 0. The same seed
     gives the same house.
     """
-    states = house.model.sample(num_steps, seed).states
+    seed = as_seed(seed)
+    states = as_kind("house", house, House).model.sample(num_steps, seed).states
     noise = np.random.default_rng(seed).standard_normal(states.shape)
     watts = house.watts(states) + house.spreads(states) * noise
-    index = pd.date_range(start, periods=num_steps, freq=house.step)
+    try:
+        index = pd.date_range(pd.Timestamp(start), periods=num_steps, freq=house.step)
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RuntimeError,
+    ) as error:
+        raise ValueError(f"start: got {told(start)}, needs a time: {error}") from error
     return pd.DataFrame(watts, index=index, columns=house.names)
 
 
 def long_run(transition_matrix: Tensor) -> Tensor:
     """How often a chain that has run for very long is in each state, (K,)."""
+    transition_matrix = as_probs("transition_matrix", transition_matrix, "(K, K)")
     return torch.linalg.matrix_power(transition_matrix, 2**20)[0]
 
 
@@ -232,12 +244,17 @@ def energy_kwh(watts: pd.DataFrame | pd.Series):
 
     Every reading stands for the most frequent time between two stamps.
     """
+    if not isinstance(watts, pd.DataFrame | pd.Series):
+        raise ValueError(
+            f"watts: got {type(watts).__name__}, needs a DataFrame or a Series"
+        )
     return watts.sum() * _hours(watts.index) / 1000
 
 
 def mean_baseline(training: pd.DataFrame, power: pd.Series) -> pd.DataFrame:
     """The mean of each training column, at every stamp of `power`: knows nothing."""
-    means = training.mean()
+    means = as_kind("training", training, pd.DataFrame).mean()
+    as_kind("power", power, pd.Series)
     constant = np.broadcast_to(means.to_numpy(), (len(power), len(means)))
     return pd.DataFrame(constant, index=power.index, columns=training.columns)
 
@@ -247,7 +264,7 @@ def combinatorial_optimisation(house: House, power: pd.Series) -> pd.DataFrame:
 
     No probabilities and no memory: the classical baseline. Hart 1992.
     """
-    readings = check_power(power, house.step)
+    readings = check_power(power, as_kind("house", house, House).step)
     totals = house.model.emission.loc
     order = totals.flatten().sort(stable=True)
     values = torch.as_tensor(readings.to_numpy(copy=True))
@@ -286,6 +303,9 @@ def appliance_metrics(
 
     Batra et al. 2014. Raises ValueError if the two do not fit.
     """
+    for name, table in (("estimate", estimate), ("truth", truth)):
+        as_kind(name, table, pd.DataFrame)
+    on_watts = as_number("on_watts", on_watts, "watts", lambda x: x == x)
     kwh = _hours(truth.index) / 1000
     estimate, truth = aligned(estimate, truth)
     error = estimate - truth

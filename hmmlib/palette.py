@@ -36,6 +36,18 @@ HALF_TURN = (
 )
 
 
+def legible(text: str) -> str:
+    """`text` as a figure can write it: dollars around what is no mathematics are dollars."""
+    try:
+        if "$" in text:
+            from matplotlib.mathtext import MathTextParser
+
+            MathTextParser("path").parse(text)
+    except ValueError:
+        text = text.replace("$", r"\$")
+    return text
+
+
 def in_the_dark(color: str) -> str:
     """The colour that `color` becomes on a dark page; both "#RRGGBB".
 

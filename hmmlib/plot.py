@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from hmmlib.palette import GREY, INK, QUANTITY_COLORS, STATE_COLORS
+from hmmlib.palette import GREY, INK, QUANTITY_COLORS, STATE_COLORS, legible
 
 STYLE = {
     "figure.dpi": 144,
@@ -63,9 +63,15 @@ def strips(
     )  # fmt: skip
     for t, word in enumerate(() if text is None else text):
         ax.text(
-            t + first_step, 0, word, ha="center", va="center", fontsize=9.5, color=INK
+            t + first_step,
+            0,
+            legible(word),
+            ha="center",
+            va="center",
+            fontsize=9.5,
+            color=INK,
         )
-    ax.set_yticks(range(num_rows), list(rows))
+    ax.set_yticks(range(num_rows), map(legible, rows))
     ax.set_ylim(num_rows - 0.5, -0.5)
     ax.set_xticks(np.arange(num_steps) + first_step)
     ax.set_xlabel("day")
@@ -94,7 +100,7 @@ def state_probs(
         probs[:, state],
         color=STATE_COLORS[state],
         width=0.8,
-        label=name,
+        label=legible(name),
     )
     for (name, lines), mark in zip((others or {}).items(), "osD^", strict=False):
         ax.plot(
@@ -104,7 +110,7 @@ def state_probs(
             marker=mark,
             markersize=5,
             linewidth=1.2,
-            label=name,
+            label=legible(name),
         )
     ax.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
     if truth is not None:
@@ -115,7 +121,7 @@ def state_probs(
     ax.set_yticks([0, 0.5, 1])
     ax.set_xlim(days[0] - 0.6, days[-1] + 0.6)
     ax.set_xlabel("day")
-    ax.set_ylabel(f"P({state_labels[state]})")
+    ax.set_ylabel(legible(f"P({state_labels[state]})"))
     if others:
         ax.legend(
             ncols=4,
@@ -154,7 +160,7 @@ def _state_legend(ax: Axes, state_labels: Sequence[str]) -> None:
     ]
     ax.legend(
         handles,
-        state_labels,
+        [legible(each) for each in state_labels],
         ncols=len(state_labels),
         loc="lower right",
         bbox_to_anchor=(1, 1),

@@ -17,7 +17,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hmmlib.checks import as_count
+from hmmlib.checks import as_count, as_kind
 from hmmlib.hmm import HMM, log, parameters, symbol_log_probs
 from hmmlib.inference import log_likelihood
 
@@ -326,7 +326,7 @@ def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
     one step, and for an emission that Pyro has no twin of. Taught in chapter 2.
     """
     num_steps = as_count("num_steps", num_steps)
-    num_states = hmm.num_states
+    num_states = as_kind("hmm", hmm, HMM).num_states
     first = log(hmm.initial_probs).expand(1, num_states, num_states)
     others = log(hmm.transition_matrix).expand(num_steps - 1, num_states, num_states)
     uniform = torch.zeros_like(hmm.initial_probs)

@@ -4,13 +4,15 @@ A loop over ten symbols needs ten rows, not one for each of a million steps; a l
 readings can work out their densities on the way, while they are in the cache.
 """
 
+import copy
+
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 
-class Scores:
-    """log p(x_t | z_t), (T, K) or (N, T, K): reads like a tensor.
+class Scores(Tensor):
+    """log p(x_t | z_t), (T, K) or (N, T, K): a tensor without numbers, until they are read.
 
     Made of a table and what the steps take from it:
 
@@ -22,14 +24,18 @@ class Scores:
     tensor makes it, and it is kept; whoever changes it in place has a plain tensor.
     """
 
-    def __init__(
-        self, table: Tensor, rows: Tensor | None = None, values: Tensor | None = None
+    @staticmethod
+    def __new__(
+        cls, table: Tensor, rows: Tensor | None = None, values: Tensor | None = None
     ):
+        """A shell of the right shape, which torch's own code can hold."""
+        steps = (values if rows is None else rows).shape
+        self = Tensor._make_wrapper_subclass(
+            cls, (*steps, table.shape[-1]), dtype=table.dtype, device=table.device
+        )
         self.table, self.rows, self.values = table, rows, values
-        self.steps = tuple((values if rows is None else rows).shape)
-        self._dense = None
-
-    __class__ = Tensor  # isinstance finds the tensor that others read
+        self.steps, self._dense = tuple(steps), None
+        return self
 
     @property
     def shape(self) -> torch.Size:
@@ -81,10 +87,7 @@ class Scores:
         args, kwargs = tree_map_only(cls, cls.dense, (args, kwargs or {}))
         return function(*args, **kwargs)
 
-    def __getattr__(self, name: str):
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.dense(), name)
+    __torch_dispatch__ = __torch_function__  # called by torch's own code
 
     def __reduce_ex__(self, protocol):
         """Copies are made of the same parts; of what was changed, plain tensors."""
@@ -92,23 +95,13 @@ class Scores:
             return Scores, (self.table, self.rows, self.values)
         return self.dense().__reduce_ex__(protocol)
 
+    def __deepcopy__(self, memo):
+        if self.is_lazy():
+            return Scores(*copy.deepcopy((self.table, self.rows, self.values), memo))
+        return copy.deepcopy(self.dense(), memo)
+
     def __len__(self) -> int:
         return self.steps[0]
 
     def __repr__(self) -> str:
         return repr(self.dense())
-
-
-def _forwarded(name: str):
-    def method(self, *args):
-        return getattr(self.dense(), name)(*tree_map_only(Scores, Scores.dense, args))
-
-    return method
-
-
-OPERATORS = """
-    add radd sub rsub mul rmul truediv rtruediv matmul rmatmul pow neg abs invert and or
-    eq ne lt le gt ge getitem setitem iter float bool array
-"""
-for _name in OPERATORS.split():
-    setattr(Scores, f"__{_name}__", _forwarded(f"__{_name}__"))

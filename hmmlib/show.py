@@ -139,10 +139,10 @@ def show_changes(before, after) -> HTML:
         for marks in [MARKS[row.kind]]
     )
     names = "".join(
-        f'<th scope="col" style="text-align: left"><code>{each.__name__}</code></th>'
+        f'<th scope="col" style="text-align: left"><code>{html.escape(each.__name__)}</code></th>'
         for each in (before, after)
     )
-    label = f"{before.__name__} and {after.__name__} side by side"
+    label = html.escape(f"{before.__name__} and {after.__name__} side by side")
     return HTML(
         f'<div class="side-by-side" style="overflow-x: auto" tabindex="0" role="group"'
         f' aria-label="{label}"><table style="width: 100%; min-width: 40em; table-layout:'

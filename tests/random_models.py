@@ -2,6 +2,8 @@
 transitions, forbidden moves, float64.
 """
 
+import os
+
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from hmmlib.recursion import Potentials
 
 settings.register_profile("book", deadline=None, derandomize=True)  # machines are noisy
-settings.load_profile("book")
+settings.register_profile("fuzz", deadline=None, database=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "book"))
 
 
 def rows(g, *shape):

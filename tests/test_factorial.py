@@ -17,6 +17,7 @@ from hmmlib.factorial import (
     mean_field,
     path_log_joint,
 )
+from hmmlib.hmm import HMM
 from hmmlib.inference import (
     log_likelihood,
     pairwise_probs,
@@ -257,3 +258,69 @@ REFUSED = [
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_mean_field_stops_when_no_probability_moves_any_more():
+    model = random_model((2, 2, 3), seed=1, scale=1.0)
+    x = model.sample(40, seed=1).observations
+    endless = mean_field(model, x, num_sweeps=300, tolerance=-1.0)
+    for found, fixed in zip(mean_field(model, x, 300, 1e-9), endless, strict=True):
+        assert_close(found, fixed, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("means", "scale", "message"),
+    [
+        (
+            [[0.0, math.nan], [1.0]],
+            1.0,
+            r"means\[0\]: got .*nan.*, needs finite numbers",
+        ),
+        ([[0.0, 1.0], [math.inf]], 1.0, r"means\[1\]: got .inf., needs finite"),
+        ([[0.0, 1.0]], [1.0, math.nan], r"scale: got .1.0, nan., needs one positive"),
+        ([[0.0, 1.0]], math.inf, "scale: got inf"),
+        ([[0.0, 1.0]], [1.0, 1.0, 1.0], r"scale: got shape \(3,\), needs one positive"),
+        (3, 1.0, "means: got 3, needs M tensors"),
+    ],
+)
+def test_levels_and_noise_are_looked_at(means, scale, message):
+    with pytest.raises(ValueError, match=message):
+        additive_gaussian(means, scale)
+
+
+def test_a_path_through_readings_that_are_vectors():
+    g = torch.Generator().manual_seed(0)
+    means = torch.randn(2, 3, 2, generator=g, dtype=torch.float64)
+    emission = MultivariateNormal(means, torch.eye(2).double())
+    model = FactorialHMM(
+        (rows(g, 2), rows(g, 3)), (rows(g, 2, 2), rows(g, 3, 3)), emission
+    )
+    x = torch.randn(4, 2, generator=g, dtype=torch.float64)
+    x[1, 0] = math.nan
+    states = torch.tensor([[0, 2], [1, 0], [1, 1], [0, 1]])
+    listed = path_log_joints(model.potentials(x), states[None])[0]
+    assert_close(path_log_joint(model, x, states), listed)
+
+
+def test_mean_field_begins_with_even_odds():
+    """The first chain is smoothed against the mean of the levels of the other one."""
+    model = random_model((2, 3), seed=4, scale=1.0)
+    x = model.sample(10, seed=0).observations
+    first, other = model.emission.chain_means
+    alone = HMM(
+        model.initial_probs[0],
+        model.transition_matrices[0],
+        Normal(first + other.mean(), 1.0),
+    )
+    expected = smooth_states(alone.potentials(x)).smoothed_probs
+    assert_close(mean_field(model, x, num_sweeps=1)[0], expected)
+
+
+def test_one_impossible_symbol_among_others_is_refused():
+    g = torch.Generator().manual_seed(0)
+    emission = Categorical(rows(g, 2, 3, 4))
+    model = FactorialHMM(
+        (rows(g, 2), rows(g, 3)), (rows(g, 2, 2), rows(g, 3, 3)), emission
+    )
+    with pytest.raises(ValueError, match=r"observations: 7.0, needs values in"):
+        model.viterbi([0, 1, 7, 2])

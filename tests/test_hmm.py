@@ -56,6 +56,7 @@ B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
         ((PI, A, "Categorical"), "emission: got str"),
         ((None, A, B), "initial_probs: got NoneType"),
         (([0.5, 0.501], A, B), "initial_probs: sums to 1.001"),
+        (([0.5, 0.500005], A, B), "initial_probs: sums to 1.00000?"),
         (
             (torch.ones(1, dtype=torch.complex64), A, B),
             "initial_probs: got torch.complex64",
@@ -127,7 +128,7 @@ VECTOR = HMM(
             r"lengths: got \[0\]",
         ),
         (weather.hmm, {"observations": [[0, 1]], "lengths": [2.0]}, "lengths: got"),
-        (weather.hmm, {"observations": [[0, 1]], "lengths": "2"}, "lengths: got '2'"),
+        (weather.hmm, {"observations": [[0, 1]], "lengths": "2"}, "lengths: got str"),
         (
             weather.hmm,
             {"observations": [0, 1], "observed": [None, True]},
@@ -417,3 +418,32 @@ def test_inference_mode_is_no_obstacle():
         x = torch.tensor([0, 1, 1])
         assert log_likelihood(outside.potentials(x)) == first
         assert (viterbi(outside.potentials(x)).states >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "hmm", [weather.hmm, HMM(PI, A, Normal(torch.zeros(2).double(), 1.0))]
+)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
+def test_a_tensor_of_too_many_axes_is_refused(hmm, dtype):
+    with pytest.raises(ValueError, match=r"observations: got shape \(2, 3, 2\)"):
+        hmm.potentials(torch.zeros(2, 3, 2, dtype=dtype))
+    with pytest.raises(ValueError, match=r"observations: got shape \(\)"):
+        hmm.potentials(torch.zeros((), dtype=dtype))
+
+
+def test_a_vector_with_one_infinite_component_is_refused_at_its_step():
+    x = torch.zeros(4, 3)
+    x[2, 0] = torch.inf
+    with pytest.raises(ValueError, match="at step 2, needs a finite value"):
+        VECTOR.potentials(x)
+
+
+def test_a_model_whose_gradient_is_wanted_answers_again():
+    """What a gradient went through is not kept: it is used up."""
+    probs = torch.tensor(PI, dtype=torch.float64, requires_grad=True)
+    hmm = HMM(probs, A, B)
+    once, again = (
+        torch.autograd.grad(log_likelihood(hmm.potentials([0, 1])), probs)[0]
+        for _ in range(2)
+    )
+    assert_close(once, again, rtol=0, atol=0)

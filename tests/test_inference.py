@@ -424,3 +424,12 @@ def test_the_gradient_is_that_of_the_recursion(seed):
         assert all(leaf.grad.isfinite().all() for leaf in leaves if ours)
     for mine, theirs in zip(*found, strict=True):
         assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_of_several_chains_an_impossible_path_is_told(batch):
+    p = random_potentials(0, (2, 3), 4, batch=batch)
+    p.log_likelihoods[..., 1, :, :] = -torch.inf
+    best = viterbi(p)
+    assert best.log_joint.isneginf().all() and (best.states == -1).all()
+    assert best.states.shape == (*batch, 4, 2)

@@ -98,7 +98,8 @@ def test_the_best_path_has_the_best_score():
     from hmmlib.enumeration import path_log_joints
 
     for seed in range(30):
-        p = random_potentials(seed, (4,), 20, changing=bool(seed % 2), forbidden=0.2)
+        size = (4, 11)[seed % 3 == 0]  # few states and many go different ways
+        p = random_potentials(seed, (size,), 20, changing=bool(seed % 2), forbidden=0.2)
         best = viterbi(p)
         if best.log_joint > -torch.inf:
             score = path_log_joints(p, best.states[None])[0]
@@ -270,6 +271,9 @@ def test_long_series_take_no_python_loop(monkeypatch):
     monkeypatch.setattr(inference, "forward", None)  # calling it would fail
     for question in QUESTIONS:
         question(p)
+    p.log_likelihoods.requires_grad_()
+    (gradient,) = torch.autograd.grad(log_likelihood(p), p.log_likelihoods)
+    assert_close(gradient.sum(1), torch.ones(200_000).double())
 
 
 def test_tables_changed_in_place_are_read_as_they_are():
@@ -294,3 +298,29 @@ def test_a_copy_of_a_changed_model_keeps_nothing_old():
         assert_close(
             log_likelihood(twin.potentials(x)), log_likelihood(hmm.potentials(x))
         )
+
+
+def test_where_scaling_loses_something_gradients_are_right_too():
+    """The lost way of above, and another sequence; weights that differ."""
+    lost = torch.zeros(2, 6, 2).double()
+    lost[0, 2, 0], lost[0, 5, 1] = -2000.0, -torch.inf
+    even, stay = torch.tensor([0.5, 0.5]).double().log(), torch.eye(2).double().log()
+    for scores, weights in ((lost, [1.0, 3.0]), (lost[0], 2.0)):
+        leaves = [x.clone().requires_grad_() for x in (even, stay, scores)]
+        p = Potentials(leaves[0], (leaves[1],), leaves[2])
+        weights = torch.tensor(weights).double()
+
+        def gradient(p, leaves=leaves, weights=weights):
+            return torch.autograd.grad((log_likelihood(p) * weights).sum(), leaves)
+
+        assert_close(gradient(p), by_recursion(gradient, p))
+
+
+def test_what_is_said_to_be_impossible_is_nothing_lost():
+    p = random_potentials(2, (3,), 7, batch=(1,), forbidden=0.3)
+    p.log_likelihoods[0, 3, 1] = -torch.inf
+    assert (
+        log_likelihood(p).isfinite().all() and not p.log_transitions[0].isfinite().all()
+    )
+    assert exact(p).all()
+    assert_close(log_likelihood(p), by_recursion(log_likelihood, p))

@@ -435,3 +435,92 @@ def test_a_fit_that_fell_has_not_converged():
         fit = fit_em(start, x)
     assert not fit.converged and fit.log_likelihoods[-1] < fit.log_likelihoods[0]
     assert any("not converged" in str(each.message) for each in told)
+
+
+def test_learning_in_single_precision_keeps_zeros_and_what_is_never_visited():
+    """State 2 cannot be reached, and no state says symbol 2."""
+    start, moves = torch.tensor([0.5, 0.5, 0.0]), torch.eye(3)
+    said = torch.tensor([[0.3, 0.7, 0.0], [0.6, 0.4, 0.0], [0.5, 0.5, 0.0]])
+    for pseudo_count in (0.0, 2.0):
+        step, _ = em_step(HMM(start, moves, said), [0, 1, 1], pseudo_count=pseudo_count)
+        assert step.initial_probs.dtype == torch.float32
+        assert step.initial_probs[2] == 0 and (step.emission.probs[:, 2] == 0).all()
+        assert_close(step.transition_matrix, moves)
+        assert_close(step.emission.probs[2], said[2])
+
+
+def test_tables_of_two_precisions_are_fitted():
+    g = torch.Generator().manual_seed(0)
+    weights = rows(g, 4, 2)
+    fitted = weighted_fit(
+        Categorical(rows(g, 2, 3).float()), torch.tensor([0, 1, 2, 0]), weights
+    )
+    expected = torch.stack([weights[[0, 3]].sum(0), weights[1], weights[2]], 1)
+    expected = expected / expected.sum(1, keepdim=True)
+    assert_close(fitted.probs.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_readings_that_are_all_the_same_leave_a_scale():
+    emission = Normal(torch.tensor([0.0, 1.0]).double(), torch.ones(2).double())
+    with pytest.warns(UserWarning, match="shrank onto a value"):
+        step, _ = em_step(HMM([0.5, 0.5], [[0.5, 0.5]] * 2, emission), [3.0] * 5)
+    assert_close(step.emission.scale, torch.full((2,), 1e-4).double())
+
+
+def test_a_gain_of_nothing_is_not_less_than_nothing():
+    """One state gains nothing after its first step; with a tolerance of 0 all steps run."""
+    one = HMM([1.0], [[1.0]], [[0.2, 0.8]])
+    with pytest.warns(UserWarning, match="not converged"):
+        fit = fit_em(one, [0, 1, 1], num_iters=6, tolerance=0.0)
+    assert fit.num_iters == 6
+
+
+def test_with_a_prior_it_is_the_objective_that_converges():
+    x = weather.fortnight.observations
+    start = random_starts(weather.hmm, 1, seed=3)[0]
+    options = {"pseudo_count": 3.0}
+    fit = fit_em(start, x, num_iters=1000, tolerance=1e-5, **options)
+    assert fit.converged and 5 < fit.num_iters < 1000
+
+    def objective(model):
+        return log_likelihood(model.potentials(x)) + log_prior(model, PARTS, 3.0)
+
+    further, _ = em_step(fit.model, x, **options)
+    assert 0 <= objective(further) - objective(fit.model) < 1e-5
+
+
+def test_a_scale_is_held_in_the_units_of_the_readings():
+    values = torch.tensor([0.0, 0.0, 5000.0, 6000.0]).double()
+    start = Normal(torch.zeros(2).double(), torch.ones(2).double())
+    clusters = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]).double()
+    with pytest.warns(UserWarning, match="shrank onto a value"):
+        fitted = weighted_fit(start, values, clusters)
+    smallest = 1e-4 * values.std(correction=0)
+    assert_close(fitted.scale, torch.stack([smallest, torch.tensor(500.0).double()]))
+
+
+def test_starts_keep_the_precision_of_their_model():
+    tables = torch.tensor([0.5, 0.5]).double(), torch.full((2, 2), 0.5).double()
+    for dtype in (torch.float64, torch.float32):
+        probs = torch.tensor([0.2, 0.7], dtype=dtype)
+        start = random_starts(HMM(*tables, Bernoulli(probs)), 1, seed=0)[0]
+        assert start.emission.probs.dtype == dtype
+
+
+def test_nothing_is_printed_unless_it_is_asked_for(capsys):
+    x = weather.fortnight.observations
+    for fit in (fit_em, fit_gradient):
+        for progress in (False, True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fit(weather.hmm, x, None, 2, progress=progress)
+            assert bool(capsys.readouterr().err) == progress
+
+
+def test_the_warning_tells_the_gain_of_the_last_step():
+    x = weather.fortnight.observations
+    start = random_starts(weather.hmm, 1, seed=3)[0]
+    with pytest.warns(UserWarning) as told:
+        fit = fit_em(start, x, num_iters=6)
+    gain = (fit.log_likelihoods[-1] - fit.log_likelihoods[-2]).item()
+    assert f"the last of 6 steps moved log p(x) by {gain:.2g}," in str(told[0].message)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hmmlib import meter
 from hmmlib.meter import check_power, read_meter
 
 
@@ -103,3 +104,112 @@ def test_the_hour_that_comes_twice():
         assert (read.index == true).all() and (read == power).all()
     with pytest.raises(ValueError, match="time_zone: 'Europe/Lutetia' does not fit"):
         read_meter(as_file(local), time_zone="Europe/Lutetia")
+
+
+GOOD = "time,power\n2026-02-23 18:00,300\n2026-02-23 18:01,400\n"
+NAMED = "time,power,Küche\n2026-02-23 18:00,300,1\n2026-02-23 18:01,400,2\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GOOD.encode(), GOOD.encode("utf-8-sig"), NAMED.encode(),
+        GOOD.replace("\n", "\r\n").encode(),
+        GOOD.replace("300", "+300").encode(), GOOD.replace("300", '"300"').encode(),
+        GOOD.replace("\n", ",\n").encode(),  # a comma at each end
+        GOOD.replace("300", "300,=cmd|x").replace("r\n", "r,note\n").encode(),
+    ],
+)  # fmt: skip
+def test_files_of_many_kinds_are_the_same_table(data):
+    read = read_meter(io.BytesIO(data))
+    assert read.tolist() == [300, 400]
+    assert read.index.tolist() == [
+        pd.Timestamp("2026-02-23 18:00"),
+        pd.Timestamp("2026-02-23 18:01"),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_refused_and_read_when_it_is_named(encoding, tmp_path):
+    path = tmp_path / "meter.csv"
+    path.write_text(NAMED, encoding=encoding)
+    with pytest.raises(ValueError, match=r"no UTF-8 text.*hand over open\("):
+        read_meter(path)
+    with path.open(encoding=encoding) as file:
+        assert read_meter(file).tolist() == [300, 400]
+
+
+ROW = "2026-02-23 18:00,300\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is empty"),
+        (b"\n\n", "it is empty"),
+        (bytes(range(256)) * 20, "needs as many cells|no UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), "no UTF-8 text"),
+        (bytes(1000), "no column 'time'"),
+        (GOOD.replace(",", ";").encode(), "'time;power'; needs commas between"),
+        (b"time;power\n2026-02-23 18:00;300,5\n2026-02-23 18:01;400,5\n", "points in numbers"),
+        (b"time,power\n2026-02-23 18:00,300,5\n2026-02-23 18:01,400,25\n", "as many cells"),
+        (b"time,power,power\n2026-02-23 18:00,300,5\n", "more than one column 'power'"),
+        (GOOD.replace("400", '"300,5"').encode(), "'300,5' in line 3 is no number"),
+        (GOOD.replace("400", "=1+1").encode(), "'=1.1' in line 3 is no number"),
+        (GOOD.replace("400", '"=HYPERLINK(""http://x"")"').encode(), "HYPERLINK.*no number"),
+        (GOOD.replace("400", "-2").encode(), "1 readings are negative, -2"),
+        (GOOD.replace("300", "30\0").encode(), "in line 2 is no number"),
+        (GOOD.replace("300", '"300').encode(), "as many cells.*EOF inside string"),
+        (GOOD.replace("400", "9" * 400).encode(), "infinite"),
+        (GOOD.replace("400", "1" * 1_000_000).encode(), "power '1+[.]{3}1+' in line 3"),
+        (b"time,power" + b"x" * 1_000_000, "it has 'time', 'powerx+[.]{3}x+';"),
+        (GOOD.replace("18:01", "17:59").encode(), "goes back in time"),
+        (GOOD.replace("18:01", "18:00").encode(), "1 stamps come twice"),
+        (GOOD.replace("18:01", "18:01+01:00").encode(), "all or none"),
+        (GOOD.replace("18:01", "18:00:60").encode(), "'2026-02-23 18:00:60' in line 3 is no time"),
+        (GOOD.encode() + b"1500-02-23 18:00,300\n", "goes back in time"),
+        (b"time,power\n1500-01-01 00:00,300\n1500-01-01 00:01,300\n" + ROW.encode(),
+         "276,.* steps of .* is a stamp wrong"),
+    ],
+)  # fmt: skip
+def test_hostile_files_are_refused_in_words(data, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_meter(io.BytesIO(data))
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"file": None}, "file: got NoneType, needs a path"),
+        ({"file": b"x"}, "file: got bytes"),
+        ({"unit": []}, "unit: got"),
+        ({"time_column": 3}, "time_column: got int, needs a str"),
+        ({"expected_watts": (5, 1)}, "expected_watts: got .5, 1., needs two numbers"),
+        ({"expected_watts": None}, "expected_watts: got None"),
+        ({"time_zone": 3}, "time_zone: got int"),
+    ],
+)
+def test_odd_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        read_meter(**{"file": io.StringIO(GOOD)} | options)
+
+
+def test_a_long_file_is_read_piece_by_piece(monkeypatch):
+    """The same table, the same line numbers, and no more lines at once than LINES."""
+    power = minutes(np.arange(2500) % 300 + 200.0)
+    whole = read_meter(as_file(power))
+    held, to_numeric = [], pd.to_numeric
+    monkeypatch.setattr(meter, "LINES", 1000)
+    monkeypatch.setattr(
+        pd, "to_numeric", lambda x, **how: held.append(len(x)) or to_numeric(x, **how)
+    )
+    pd.testing.assert_series_equal(read_meter(as_file(power)), whole)
+    assert held == [1000, 1000, 500]
+    lines = as_file(power).getvalue().splitlines()
+    lines[2200] = lines[2200].split(",")[0] + ",none of it"
+    with pytest.raises(ValueError, match="'none of it' in line 2201 is no number"):
+        read_meter(io.StringIO("\n".join(lines)))
+    zoned = [line.replace(",", "+00:00,") for line in lines[1500:2200]]
+    with pytest.raises(ValueError, match="all or none"):
+        read_meter(io.StringIO("\n".join(lines[:1001] + zoned[500:])))

@@ -9,6 +9,7 @@ import torch
 from matplotlib.colors import to_rgba
 
 from hmmlib import draw, plot
+from hmmlib.palette import legible
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +139,23 @@ def test_factorial_draws_each_chain_and_the_readings():
     plt.close(ax.figure)
     with pytest.raises(ValueError, match=r"chains: got \[2, 1\] labels, needs 2"):
         draw.factorial([["a1", "a2"], ["b1"]], ["x1", "x2"])
+
+
+@pytest.mark.parametrize(
+    "name", ["$a_$", "100$ or 200$", r"$\frac$", "$$", r"a\$b$", "<b>", "%s {x}", "\\"]
+)
+def test_names_of_any_letters_are_drawn_and_mathematics_stays(name):
+    drawn = [
+        plot.strips({name: [0, 1]}, [name, "other"], text=[name, name]),
+        plot.state_probs([[0.5, 0.5]], [name, "other"], name=name),
+        draw.unrolled([name, name], [name, None]),
+        draw.factorial([[name]], [name]),
+        draw.state_diagram([[0.5, 0.5], [0.2, 0.8]], [name, "other"]),
+        draw.trellis([name, "other"], [name]),
+        draw.plate(name, name, (name, "a", "b"), name, name),
+    ]
+    for ax in drawn:
+        ax.figure.canvas.draw()
+        plt.close(ax.figure)
+    assert legible("$z_t$") == "$z_t$"
+    assert legible("$$") == r"\$\$"

@@ -130,3 +130,14 @@ def test_as_many_matrices_as_moves():
             forward(wrong)
         with pytest.raises(ValueError, match=r"log_transitions\[0\]: got shape"):
             path_log_joints(wrong, all_paths(2, 4))
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 2), (3, 1, 2)])
+def test_three_chains_add_up_as_their_paths_do(sizes):
+    """With three, the order of the axes matters, which with two it need not."""
+    p = random_potentials(1, sizes, 3)
+    log_joints = path_log_joints(p, joint_paths(p))
+    evidence = (forward(p) + backward(p)).flatten(1).logsumexp(1)
+    assert_close(evidence, log_joints.logsumexp(0).expand(3), **EXACT)
+    path = trace_back(p, forward(p, torch.amax), torch.argmax)
+    assert_close(path_log_joints(p, path[None])[0], log_joints.amax(), **EXACT)

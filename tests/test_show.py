@@ -106,3 +106,16 @@ def test_a_file_to_take_runs_and_is_what_downloads():
     for wrong in ("forward", "a b.py", "../x.py"):
         with pytest.raises(ValueError, match="filename: got"):
             take(wrong, recursion.move)
+
+
+def test_names_in_html_are_escaped():
+    def before():
+        return 1 < 2
+
+    def after():
+        return "</td><script>"
+
+    before.__name__ = "<img onerror=alert(1)>"
+    shown = show_changes(before, after).data
+    assert "<img" not in shown and "<script>" not in shown
+    assert "&lt;img onerror" in shown and "1 &lt; 2" in shown

@@ -6,6 +6,7 @@ share.
 
 import torch
 
+from hmmlib.checks import as_number
 from hmmlib.hmm import HMM, Sample
 
 states = ("Rainy", "Sunny")
@@ -38,4 +39,5 @@ def sticky(stay: float) -> HMM:
 
     Raises ValueError unless 0 <= stay <= 1. Used in chapter 4.
     """
+    stay = as_number("stay", stay, "a probability, 0 to 1", lambda x: 0 <= x <= 1)
     return HMM([0.5, 0.5], [[stay, 1 - stay], [1 - stay, stay]], hmm.emission)

@@ -93,6 +93,8 @@ class Exercise(NamedTuple):
                 parts = {"": value} if isinstance(value, dict) else self.read(value)
                 parts = parts if isinstance(parts, dict) else {"": parts}
                 arrays = {part: _array(each) for part, each in parts.items()}
+                if not arrays:
+                    raise TypeError("nothing in it")
             except Exception as error:
                 needs = "needs another kind of result" if arguments else "needs numbers"
                 raise _Unfit(f"Found {_told(value)}{given}, {needs}.") from error
@@ -300,7 +302,9 @@ def _entry(place: tuple) -> str:
 
 def _told(value) -> str:
     """A value in a few words."""
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, Tensor | np.ndarray) and not getattr(
+        value, "is_nested", False
+    ):
         return f"a {tuple(value.shape)} array"
     if isinstance(value, bool | int | float | str | list):
         return reprlib.repr(value)
