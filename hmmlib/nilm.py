@@ -214,7 +214,7 @@ def simulate(
     """A house that is as the model says: watts of each chain, which add up to its mains.
 
     Levels with the Gaussian spread of their state, which may fall below 0. The same seed
-    gives the same house.
+    gives the same house. Raises ValueError for a start that is no time.
     """
     seed = as_seed(seed)
     states = as_kind("house", house, House).model.sample(num_steps, seed).states
