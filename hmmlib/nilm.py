@@ -242,7 +242,8 @@ def long_run(transition_matrix: Tensor) -> Tensor:
 def energy_kwh(watts: pd.DataFrame | pd.Series):
     """The energy in kWh of each column of watts, or of one Series; NaN counts as 0.
 
-    Every reading stands for the most frequent time between two stamps.
+    Every reading stands for the most frequent time between two stamps. Raises ValueError for
+    anything else.
     """
     if not isinstance(watts, pd.DataFrame | pd.Series):
         raise ValueError(
