@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "_ext"))
 from repository import present
 
 SHIPPED = Path(__file__).with_name("colab.txt")
-SECONDS_TO_FIGURE = 60
+SECONDS_TO_FIGURE = 60  # told, not tested: a clock depends on who else uses the machine
 
 
 def colab_environment(work: Path) -> Path:
@@ -82,8 +82,7 @@ def open_in(folder: Path, base: Path, notebook: Path, repository: Path) -> str:
     }
     need(not replaced, f"replaced what Colab ships: {', '.join(sorted(replaced))}")
     late = f"first figure after {ran.seconds_to_figure:.0f} s"
-    need(
-        ran.seconds_to_figure <= SECONDS_TO_FIGURE, f"{late}, needs {SECONDS_TO_FIGURE}"
-    )
+    if ran.seconds_to_figure > SECONDS_TO_FIGURE:
+        late += f", more than {SECONDS_TO_FIGURE}"
     need(not ran.warnings, f"said to stderr: {ran.warnings[:500]}")
     return f"{late}; installed {', '.join(sorted(installed))}"
