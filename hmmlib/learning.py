@@ -578,7 +578,13 @@ def _adam(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
     scores = [climb()]
     for _ in range(num_steps if leaves else 0):
         optimizer.step()
-        scores.append(climb())
+        try:
+            scores.append(climb())
+        except ValueError as error:
+            raise ValueError(
+                "learning_rate: a step led to parameters that no model has, needs a smaller"
+                f" one than {learning_rate:g}, or observations in other units"
+            ) from error
         bar.update()
     return scores
 
