@@ -342,6 +342,26 @@ def test_a_link_carries_the_state_and_nonsense_is_ignored(opened):
         assert not tab.errors, wrong
 
 
+def test_links_of_the_other_figures_are_looked_at_too(opened):
+    figures = (
+        (explore.signal(machine(), RUN), "scales=", "scales=-"),
+        (explore.signal(machine(), RUN), "means=0", "means=NaN"),
+        (explore.meter(lamps(), [60.0, 0.0]), "t=0", "t=2"),
+        (explore.meter(lamps(), [60.0, 0.0]), "scale=5", "scale=0"),
+        (explore.meter(lamps(), [60.0, 0.0]), "seen=-1", "seen=2"),
+    )
+    for figure, right, wrong in figures:
+        page = opened(figure).page
+        before = page.locator(".hmm-facts, table").all_inner_texts()
+        page.get_by_role("button", name="Share").click()
+        link = page.evaluate("location.hash")
+        assert right in link
+        tab = opened(figure, fragment=link.replace(right, wrong))
+        after = tab.page.locator(".hmm-facts, table").all_inner_texts()
+        assert after == before, wrong
+        assert not tab.errors
+
+
 def test_all_paths_are_listed_beside_the_recursion(opened):
     page = opened(weather_trellis()).page
     page.get_by_text("Compare with all").click()
