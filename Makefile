@@ -42,7 +42,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 
 execute: .venv/installed
-	$(BIN)/jupyter execute --inplace --JupyterApp.log_level=ERROR $(CHAPTERS)
+	$(BIN)/python scripts/execute.py $(CHAPTERS)
 	$(BIN)/nbstripout --keep-output --keep-count \
 		--extra-keys "metadata.language_info cell.metadata.execution" $(CHAPTERS)
 

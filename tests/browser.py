@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import shutil
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import printed
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 TEXTS = {".html", ".css", ".js", ".svg", ".json"}
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -24,7 +23,7 @@ def executable() -> str:
     """The path of the system's browser. Without one, the tests that need it are skipped;
     with REQUIRE_BROWSER=1 they fail.
     """
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = printed.browser()
     if found is None:
         needed = "no browser found: install one, e.g. `apt-get install chromium`"
         if os.environ.get("REQUIRE_BROWSER") == "1":

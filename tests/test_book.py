@@ -6,7 +6,6 @@ import importlib
 import re
 import shutil
 import subprocess
-import sys
 from decimal import Decimal
 
 import matplotlib
@@ -14,13 +13,11 @@ import matplotlib.pyplot as plt
 import nbformat
 import pyro
 import pytest
+import repository
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
 from chapters import APPENDIX, CHAPTERS, ROOT, cells, solutions, texts
-
-sys.path.insert(0, str(ROOT / "_ext"))
-import repository
 
 # A cell that times something live, or draws what one has measured
 TIMED = re.compile(r"nanoseconds\(|steps_of_speed|scan_times")

@@ -2,14 +2,11 @@
 
 import base64
 import io
-import sys
 
+import landing
 import matplotlib.pyplot as plt
 
-from chapters import ROOT, comparison
-
-sys.path.insert(0, str(ROOT / "_ext"))
-import landing
+from chapters import comparison
 
 
 def test_the_picture_is_current():

@@ -5,21 +5,19 @@ import copy
 import functools
 import io
 import re
-import sys
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import repository
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
 
 from chapters import APPENDIX, CHAPTERS, ROOT
 
-sys.path.insert(0, str(ROOT / "_ext"))
-import repository
-
 OWN_PAGES = ["intro", *(f"chapters/{path.stem}" for path in CHAPTERS)]
 OWN_PAGES += [
-    f"chapters/appendix/{n}" for n in ("notation", "glossary", "api", "bibliography")
+    f"chapters/appendix/{n}"
+    for n in ("notation", "glossary", "api", "bibliography", "versions")
 ]
 OWN_PAGES += [f"chapters/appendix/{path.stem}" for path in APPENDIX]
 each_page = pytest.mark.parametrize("page", OWN_PAGES)
