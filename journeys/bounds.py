@@ -1,5 +1,6 @@
 """The oldest versions that pyproject.toml allows, and the newest that there are."""
 
+import os
 import re
 import shutil
 import tomllib
@@ -10,18 +11,23 @@ from journeys.install import build
 from journeys.steps import ROOT, Row, environment, packages, run, timed
 
 NEEDED = ("numba", "numpy", "pandas", "pyro-ppl", "scipy", "matplotlib", "torch")
-# tests of more than hmmlib
-OF_THE_BOOK = r"^ *(from|import) (chapters|conftest|bs4|browser|playwright)|__file__"
+# tests of more than hmmlib import what lies beside them, or beside the chapters
+BESIDE = {
+    path.stem for name in ("tests", "_ext") for path in (ROOT / name).glob("*.py")
+}
+OTHERS = "|".join([*(BESIDE - {"random_models"}), "playwright"])
+OF_THE_BOOK = rf"^ *(from|import) ({OTHERS})\b|__file__"
 
 
 def walk_oldest(work: Path) -> Iterator[Row]:
     """The library's tests with everything at its lower bound; others' warnings are no errors.
 
-    torch excepted: no older one without CUDA lies on PyPI.
+    torch too, but only where its builds without CUDA can be had (some gigabytes otherwise).
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [each for each in project["dependencies"] if not each.startswith("torch")]
-    lowest = [each.replace(">=", "==") for each in asked]
+    lowest = [each.replace(">=", "==") for each in project["dependencies"]]
+    if "download.pytorch.org" not in os.environ.get("PIP_EXTRA_INDEX_URL", ""):
+        lowest = [each for each in lowest if not each.startswith("torch")]
     yield from walk("oldest", work, lowest, ["-W", "default"])
 
 
@@ -46,7 +52,9 @@ def walk(
         torch = re.search(r"^torch==\S+", (ROOT / "requirements.txt").read_text(), re.M)
         wheel = build(work / "repository", folder / "wheels")
         extras = f"hmmlib[fleet,full-data,test] @ {wheel.as_uri()}"
-        python = environment(folder / "python", extras, torch.group(), *install)
+        if not any(each.startswith("torch==") for each in install):
+            install = [*install, torch.group()]
+        python = environment(folder / "python", extras, *install)
         run(python, "-m", "pip", "check")
         have = packages(python)
         step.note = ", ".join(f"{name} {have[name]}" for name in NEEDED)

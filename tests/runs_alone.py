@@ -124,18 +124,15 @@ def blocks(site: Path) -> list[Block]:
             if re.search(r"^(show_source|take)\(", asked, flags=re.M):
                 code = cell.select_one(".cell_output .highlight-python pre").get_text()
                 found.append(Block(path.stem, code, None))
-        if (
-            path.stem != "08_household"
-        ):  # by hand there means: with the house just learned
-            section = next(
-                h2.parent
-                for h2 in page.select("article h2")
-                if h2.get_text().startswith("By hand")
-            )
-            cell = section.select_one(".cell")
-            printed = cell.select_one(".cell_output .stream pre")
-            code = cell.select_one(".cell_input pre").get_text()
-            found.append(Block(path.stem, code, printed.get_text()))
+        section = next(
+            h2.parent
+            for h2 in page.select("article h2")
+            if h2.get_text().startswith("By hand")
+        )
+        cell = section.select_one(".cell")
+        printed = cell.select_one(".cell_output .stream pre")
+        code = cell.select_one(".cell_input pre").get_text()
+        found.append(Block(path.stem, code, printed.get_text()))
     return found
 
 
