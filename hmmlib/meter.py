@@ -3,9 +3,11 @@
 Watts, one reading for each step of an even grid; NaN, or a stamp left out, is missing.
 """
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ MOST_MISSING = (
     1_000_000,
     100,
 )  # steps, and for each reading: beyond both, a stamp is wrong
+PACKED = {".bz2", ".gz", ".tar", ".xz", ".zip", ".zst"}
 MIXED = "some stamps have an offset from UTC and some have none, needs all or none"
 
 
@@ -150,6 +153,50 @@ def _tables(file) -> Iterator[pd.DataFrame]:
         raise ValueError(
             f"file: got {type(file).__name__}, needs a path or an open file"
         )
+    with _opened(file) as opened:
+        yield from _pieces(opened)
+
+
+class _Text:
+    """A text file that refuses zero bytes: some pandas end a cell there, and lose the rest."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __iter__(self):
+        return iter(self.file)
+
+    def read(self, size=-1):
+        text = self.file.read(size)
+        if "\0" in text:
+            raise ValueError(
+                "file: holds zero bytes, needs text; was it cut off, or is it in another"
+                " encoding than UTF-8?"
+            )
+        return text
+
+
+@contextmanager
+def _opened(file) -> Iterator:
+    """The file as text; what is packed, or lies elsewhere, is for pandas to open."""
+    if not hasattr(file, "read"):
+        suffix = os.path.splitext(os.fspath(file))[1].lower()
+        if suffix in PACKED or not os.path.isfile(file):
+            yield file
+            return
+        with open(file, encoding="utf-8", newline="") as opened:
+            yield _Text(opened)
+    elif isinstance(file.read(0), bytes):
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield _Text(text)
+        finally:
+            text.detach()  # it is the caller's to close
+    else:
+        yield _Text(file)
+
+
+def _pieces(file) -> Iterator[pd.DataFrame]:
     tables = None
     while True:
         try:

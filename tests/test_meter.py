@@ -1,6 +1,7 @@
 """A meter's file is read as it was meant, or refused in words."""
 
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,21 @@ def test_another_encoding_is_refused_and_read_when_it_is_named(encoding, tmp_pat
         assert read_meter(file).tolist() == [300, 400]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.xz"])
+def test_a_path_may_be_packed(suffix, tmp_path):
+    path = tmp_path / f"meter{suffix}"
+    pd.read_csv(io.StringIO(GOOD)).to_csv(path, index=False)
+    assert read_meter(path).tolist() == read_meter(str(path)).tolist() == [300, 400]
+
+
+@pytest.mark.parametrize("data", [GOOD.encode(), b"0\0"])
+def test_an_open_file_stays_open(data):
+    file = io.BytesIO(data)
+    with nullcontext() if data == GOOD.encode() else pytest.raises(ValueError):
+        read_meter(file)
+    assert not file.closed
+
+
 ROW = "2026-02-23 18:00,300\n"
 
 
@@ -149,7 +165,7 @@ ROW = "2026-02-23 18:00,300\n"
         (b"\n\n", "it is empty"),
         (bytes(range(256)) * 20, "needs as many cells|no UTF-8 text"),
         (b"\x89PNG\r\n\x1a\n" + bytes(500), "no UTF-8 text"),
-        (bytes(1000), "no column 'time'"),
+        (bytes(1000), "zero bytes"), (GOOD.encode("utf-16-le"), "zero bytes.*encoding"),
         (GOOD.replace(",", ";").encode(), "'time;power'; needs commas between"),
         (b"time;power\n2026-02-23 18:00;300,5\n2026-02-23 18:01;400,5\n", "points in numbers"),
         (b"time,power\n2026-02-23 18:00,300,5\n2026-02-23 18:01,400,25\n", "as many cells"),
@@ -158,18 +174,18 @@ ROW = "2026-02-23 18:00,300\n"
         (GOOD.replace("400", "=1+1").encode(), "'=1.1' in line 3 is no number"),
         (GOOD.replace("400", '"=HYPERLINK(""http://x"")"').encode(), "HYPERLINK.*no number"),
         (GOOD.replace("400", "-2").encode(), "1 readings are negative, -2"),
-        (GOOD.replace("300", "30\0").encode(), "in line 2 is no number"),
+        (GOOD.replace("300", "30\0").encode(), "zero bytes"),
         (GOOD.replace("300", '"300').encode(), "as many cells.*EOF inside string"),
-        (GOOD.replace("400", "9" * 400).encode(), "infinite"),
+        (GOOD.replace("400", "9" * 400).encode(), "infinite|'9+[.]{3}9+' in line 3"),
         (GOOD.replace("400", "1" * 1_000_000).encode(), "power '1+[.]{3}1+' in line 3"),
         (b"time,power" + b"x" * 1_000_000, "it has 'time', 'powerx+[.]{3}x+';"),
         (GOOD.replace("18:01", "17:59").encode(), "goes back in time"),
         (GOOD.replace("18:01", "18:00").encode(), "1 stamps come twice"),
         (GOOD.replace("18:01", "18:01+01:00").encode(), "all or none"),
         (GOOD.replace("18:01", "18:00:60").encode(), "'2026-02-23 18:00:60' in line 3 is no time"),
-        (GOOD.encode() + b"1500-02-23 18:00,300\n", "goes back in time"),
+        (GOOD.encode() + b"1500-02-23 18:00,300\n", "goes back in time|is no time"),
         (b"time,power\n1500-01-01 00:00,300\n1500-01-01 00:01,300\n" + ROW.encode(),
-         "276,.* steps of .* is a stamp wrong"),
+         "276,.* steps of .* is a stamp wrong|is no time"),  # pandas 2 begins in 1677
     ],
 )  # fmt: skip
 def test_hostile_files_are_refused_in_words(data, message):
