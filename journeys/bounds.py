@@ -15,7 +15,7 @@ NEEDED = ("numba", "numpy", "pandas", "pyro-ppl", "scipy", "matplotlib", "torch"
 BESIDE = {
     path.stem for name in ("tests", "_ext") for path in (ROOT / name).glob("*.py")
 }
-OTHERS = "|".join([*(BESIDE - {"random_models"}), "playwright"])
+OTHERS = "|".join([*(BESIDE - {"random_models"}), "bs4", "playwright"])
 OF_THE_BOOK = rf"^ *(from|import) ({OTHERS})\b|__file__"
 
 
