@@ -9,17 +9,28 @@ from sphinx.util import logging
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = "from-rain-to-watts-notebooks.zip"
 PACKED = [
-    "chapters/**/*.ipynb", "chapters/**/*.md", "intro.md", "_static/*.png", "hmmlib/**/*",
-    "pyproject.toml", "README.md", "CITATION.cff", "LICENSE",
+    "chapters/*.ipynb", "chapters/appendix/*.ipynb", "chapters/appendix/notation.md",
+    "chapters/appendix/glossary.md", "hmmlib/**/*", "pyproject.toml", "CITATION.cff", "LICENSE",
 ]  # fmt: skip
-START = """With Python 3.11 or newer, in this folder:
+README = """# From Rain to Watts: the notebooks
 
-    python -m venv .venv
+The chapters with their outputs, to read as they are or to run, and `hmmlib`, the library that
+they import, with its data. The book itself is at {url}
+
+To run them you need Python 3.11 or newer. In this folder, on Linux or a Mac:
+
+    python3 -m venv .venv
     .venv/bin/pip install . jupyterlab
-    .venv/bin/jupyter lab chapters
+    .venv/bin/jupyter lab chapters/01_sampling.ipynb
 
-On Windows, .venv\\Scripts in place of .venv/bin. README.md tells of the whole repository,
-of which this is a part.
+On Windows:
+
+    py -m venv .venv
+    .venv\\Scripts\\pip install . jupyterlab
+    .venv\\Scripts\\jupyter lab chapters\\01_sampling.ipynb
+
+The second line fetches PyTorch and takes some minutes; afterwards no network is needed. Start
+with chapter 1. Each chapter runs in seconds.
 """
 log = logging.getLogger(__name__)
 
@@ -85,6 +96,6 @@ def pack(target: Path) -> None:
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, data)
 
-        add("START.txt", START)
+        add("README.md", README.format(**printed.about()))
         for path in files():
             add(path.relative_to(ROOT).as_posix(), path.read_bytes())

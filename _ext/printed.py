@@ -17,16 +17,19 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).parents[1]
 NAME = "from-rain-to-watts.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# What folds out on the site, and is not printed: setup, the code of figures, files to take.
-FOLDED = "details.hide, details.take-this, .headerlink, script"
-SHORT = 16  # lines of code
+SHORT = 16  # lines of code, or rows of a table, that stay together
+# What only a screen can do: links to headings, figures that move, downloads, "take it with you".
+NOT_ON_PAPER = """.headerlink, script, #move-it, #take-it-along, p.runs-alone,
+    #read-it-run-it-copy-it > p:first-of-type"""
 TITLE_PAGE = """<section class="title-page">
 <img alt="" src="_static/favicon.svg">
 <p class="title">{title}</p>
 <p class="subtitle">{subtitle}</p>
 <p class="colophon">{authors}<br>Version {version}, {year}<br><a href="{url}">{url}</a></p>
-<p class="colophon">Text: CC BY 4.0. Code: MIT.<br>The code of the figures, and the files to take
-along, are on the site and in the notebooks.<br>Solutions of the exercises are at the end.</p>
+<p class="colophon">Text: CC BY 4.0. Code: MIT.</p>
+<p class="colophon">The imports of each chapter, the code of its figures, figures that move, and
+exercises that answer are on the site and in the notebooks. Solutions are at the end.<br>
+Print it in colour: in grey, rain and sun look the same.</p>
 </section>
 <nav class="book-page book-contents"><p class="title">Contents</p></nav>"""
 READY = """async () => {
@@ -77,8 +80,9 @@ def article(site: Path, page: str, pages: list[str], url: str):
             return url + file(parts.path)
         return f"#{place(target, parts.fragment)}"
 
-    for tag in text.select(FOLDED):
+    for tag in text.select(NOT_ON_PAPER):
         tag.decompose()
+    for_paper(text)
     for tag in text.find_all(True):
         if tag.has_attr("id"):
             tag["id"] = place(page, tag["id"])
@@ -86,11 +90,38 @@ def article(site: Path, page: str, pages: list[str], url: str):
             tag["href"] = link(tag["href"])
         if tag.name == "img" and not tag["src"].startswith("data:"):
             tag["src"] = file(tag["src"])
-        if tag.name == "pre" and tag.get_text().count("\n") <= SHORT:
-            tag["class"] = "short"  # and is not divided
         tag.attrs.pop("loading", None)
     text.name, text.attrs = "section", {"id": place(page), "class": "book-page"}
     return text
+
+
+def for_paper(text):
+    """Leave out folded code and waiting answers; mark what is not to be divided, or left alone
+    at the foot of a page.
+    """
+    for file in text.select(".cell:has(details.take-this)"):
+        file.find_previous_sibling("p").decompose()  # take it with you
+        file.decompose()
+    for code in text.select("details.hide"):
+        code.find_parent(class_="cell")["class"] += ["of-figure"]
+        code.decompose()
+    for output in text.select('.cell:-soup-contains("check(") > .cell_output'):
+        if "No answer yet" in output.get_text():
+            output.decompose()
+    if how := text.select_one("#exercises > p"):
+        how.string = "The comment in each cell says what to hand over; in the notebook, the cell "
+        how.append("judges it and gives hints.")
+    for pre in text.find_all("pre"):
+        if pre.get_text().count("\n") <= SHORT:
+            pre["class"] = "short"
+    for table in text.find_all("table"):
+        if len(table.find_all("tr")) <= SHORT:
+            table["class"] = [*table.get("class", []), "short"]
+    for p in text.select("h2 + p, h3 + p"):
+        p["class"] = [*p.get("class", []), "before"]
+    for p in text.find_all("p"):
+        if p.get_text().rstrip().endswith(":"):
+            p["class"] = [*p.get("class", []), "before"]
 
 
 def solutions(articles, soup):
@@ -147,8 +178,10 @@ def one_document(site: Path, about: dict) -> tuple[str, list[tuple[str, str, int
     document.article.extend([*articles, solutions(articles, document)])
     listed = contents(document)
     captions = {place(each[0]): caption for caption, each in parts()}
-    lines, heads = [], []
+    lines, heads = ["<div>"], []
     for i, (name, title, level) in enumerate(listed):
+        if level == 0:
+            lines.append("</div><div>")
         if captions.get(name):
             lines.append(f"<p class='part'>{captions[name]}</p>")
         line = f'<a href="#{name}"><span>{title}</span>{number(name)}</a>'
@@ -157,7 +190,7 @@ def one_document(site: Path, about: dict) -> tuple[str, list[tuple[str, str, int
             head = json.dumps(title, ensure_ascii=False)
             heads.append(f"@page head-{i} {{ @top-right {{ content: {head} }} }}")
             heads.append(f"[id='{name}'] {{ page: head-{i} }}")
-    document.nav.append(BeautifulSoup("".join(lines), "html.parser"))
+    document.nav.append(BeautifulSoup("".join(lines) + "</div>", "html.parser"))
     document.head.append(document.new_tag("style", string="\n".join(heads)))
     return str(document), listed
 

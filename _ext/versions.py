@@ -54,7 +54,7 @@ def downloads() -> str:
     return (
         f"- {pdf}, A4, with page numbers, bookmarks and the solutions at its end.\n"
         f"- {link(offline.NOTEBOOKS, 'All notebooks as a zip')}, with their outputs, "
-        "the library and its data. `START.txt` in it says how to run them."
+        "the library and its data. `README.md` in it says how to run them."
     )
 
 
