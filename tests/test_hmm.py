@@ -21,7 +21,7 @@ from torch.distributions import (
 from torch.testing import assert_close
 
 from hmmlib.datasets import weather
-from hmmlib.hmm import HMM, READINGS, SYMBOLS
+from hmmlib.hmm import HMM, READINGS, SYMBOLS, parameters, rebuilt
 from hmmlib.inference import log_likelihood, smooth_states, viterbi
 
 PI, A = [0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]]
@@ -553,3 +553,26 @@ def test_where_a_probability_is_zero_its_gradient_is_that_of_what_it_allows():
     assert_close(initial, torch.tensor([1.0, 0.0]).double())
     assert_close(moves, torch.tensor([[0.0, 1 / 0.5], [0.0, 1 / 1.0]]).double())
     assert said.isfinite().all()
+
+
+SHARES = torch.tensor([[0.2, 0.8], [0.5, 0.5]]).double()
+
+
+@pytest.mark.parametrize(
+    ("emission", "names"),
+    [
+        (Categorical(probs=SHARES), {"probs"}),
+        (Categorical(logits=SHARES), {"logits"}),
+        (Independent(Bernoulli(probs=SHARES), 1), {"probs"}),
+        (Independent(Bernoulli(logits=SHARES), 1), {"logits"}),
+        (Normal(SHARES[0], 1.0), {"loc", "scale"}),
+        (MultivariateNormal(SHARES, torch.eye(2).double()), {"loc", "scale_tril"}),
+    ],
+)
+def test_a_distribution_is_rebuilt_from_the_parameters_it_was_given(emission, names):
+    given = parameters(emission)
+    assert given.keys() == names
+    twin = rebuilt(emission, {name: value.clone() for name, value in given.items()})
+    assert type(twin) is type(emission) and twin.event_shape == emission.event_shape
+    values = torch.ones(3, 1, *emission.event_shape).double()
+    assert_close(twin.log_prob(values), emission.log_prob(values))
