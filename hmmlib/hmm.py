@@ -77,7 +77,7 @@ class HMM:
             turned = (
                 isinstance(emission, Categorical)
                 and emission.probs.ndim == 2
-                and emission.probs.shape[-1] == num_states
+                and emission.probs.shape[1] == num_states
             )
             hint = "; is its matrix transposed? Rows are states" if turned else ""
             raise ValueError(
@@ -376,8 +376,8 @@ def as_probs(name: str, values, shape: str) -> Tensor:
     precision = probs.dtype
     if not probs.is_floating_point():
         probs = probs.double()
-    elif torch.finfo(precision).bits < 32:
-        probs = probs.float()
+    else:
+        probs = probs.to(torch.promote_types(precision, torch.float32))
     if probs.ndim != shape.count(",") + (not shape.endswith(",)")) or 0 in probs.shape:
         raise ValueError(
             f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty"
@@ -410,14 +410,14 @@ def as_probs(name: str, values, shape: str) -> Tensor:
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:
     """Raise ValueError for the first value, (steps, 1, *event), that no state emits."""
     if type(emission) is Categorical:
-        num_symbols = emission.probs.shape[-1]
+        num_symbols = emission.probs.shape[1]
         within = values.amin() >= 0 and values.amax() < num_symbols
         if within and not (values % 1).any():
             return
     finite = (
         values.isfinite().flatten(2).all(-1) if values.ndim > 2 else values.isfinite()
     )
-    impossible = ~(emission.support.check(values) & finite).any(-1)
+    impossible = ~(emission.support.check(values) & finite).any(1)
     if impossible.any():
         which = impossible.nonzero()[0].item()
         *sequence, step = seen.nonzero()[which].tolist()

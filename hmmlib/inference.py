@@ -78,10 +78,9 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     1989, eq. 21. Taught in chapter 2.
     """
     if _is_chain_to_learn(potentials):  # checked there
+        (matrix,) = potentials.log_transitions
         table = _table(potentials.log_likelihoods)
-        return _Evidence.apply(
-            potentials.log_initial, potentials.log_transitions[0], table, potentials
-        )
+        return _Evidence.apply(potentials.log_initial, matrix, table, potentials)
     potentials = checked(potentials)
     if passes := _passes(potentials):
         return passes.log_likelihood
@@ -206,6 +205,7 @@ def viterbi(potentials: Potentials) -> BestPath:
     return BestPath(log_joint, states.masked_fill(dead, -1))
 
 
+@torch.no_grad()
 def sample_states(
     potentials: Potentials, num_samples: int, seed: int | None = None
 ) -> Tensor:
@@ -219,7 +219,6 @@ def sample_states(
     potentials = checked(potentials)
     num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
     alpha, evidence = _log_filtered(potentials)
-    alpha = alpha.detach()
     _possible(evidence)
     generator = (
         None if seed is None else torch.Generator(alpha.device).manual_seed(seed)
@@ -233,10 +232,7 @@ def sample_states(
             scores - torch.empty_like(scores).exponential_(generator=generator).log()
         ).argmax(dim)
 
-    detached = potentials._replace(
-        log_transitions=tuple(a.detach() for a in potentials.log_transitions)
-    )
-    return trace_back(detached, alpha.expand(num_samples, *alpha.shape), draw)
+    return trace_back(potentials, alpha.expand(num_samples, *alpha.shape), draw)
 
 
 def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials:
@@ -284,7 +280,7 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
                 f"log_transitions[{m}]: got shape {tuple(matrix.shape)}, needs {needs}"
             )
     if lengths is not None:
-        steps = shape[:2] if len(shape) > len(sizes) + 1 else shape[:1]
+        steps = shape[: len(shape) - len(sizes)]  # (N, T); (T,) has no lengths
         lengths = as_lengths(lengths, steps).to(log_likelihoods.device)
         potentials = potentials._replace(lengths=lengths)
         if (
@@ -368,8 +364,8 @@ class _Evidence(torch.autograd.Function):
     def backward(ctx, gradient):
         potentials, passes = ctx.potentials, ctx.passes
         scores = potentials.log_likelihoods
-        if passes and (gradient.ndim == 0 or (gradient == gradient[0]).all()):
-            weight = gradient if gradient.ndim == 0 else gradient[0]
+        weight = gradient.flatten()[0]
+        if passes and (gradient == weight).all():
             moves, uses = passes.moves * weight, passes.uses * weight
             return passes.starts * weight, moves, _table_gradient(scores, uses), None
         weight = gradient[..., None, None]
@@ -380,7 +376,8 @@ class _Evidence(torch.autograd.Function):
             states = (_probs(potentials, alpha + beta) * weight).nan_to_num(0.0)
             pairs = _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
             pairs = (pairs * weight[..., None]).nan_to_num(0.0)
-            if potentials.log_transitions[0].ndim == 2:
+            (matrix,) = potentials.log_transitions
+            if matrix.ndim == 2:
                 pairs = pairs.sum(-3)
         starts = states.select(-2, 0)
         if states.ndim == 3:
@@ -540,9 +537,7 @@ def _passes(
         return array if dtype is torch.float64 else array.to(dtype)
 
     if counted == "all":
-        starts, moves, uses = (
-            x[0] if len(x) == 1 else x.sum(0) for x in (starts, moves, uses)
-        )
+        starts, moves, uses = (x.sum(0) for x in (starts, moves, uses))
     elif counted and single:
         starts, moves = starts[0], moves[0]
     if single:

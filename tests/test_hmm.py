@@ -2,6 +2,9 @@
 follow it.
 """
 
+import math
+import operator
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +21,7 @@ from torch.distributions import (
 from torch.testing import assert_close
 
 from hmmlib.datasets import weather
-from hmmlib.hmm import HMM
+from hmmlib.hmm import HMM, READINGS, SYMBOLS, parameters, rebuilt
 from hmmlib.inference import log_likelihood, smooth_states, viterbi
 
 PI, A = [0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]]
@@ -53,6 +56,15 @@ B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
             r"emission: got batch_shape \(3,\), needs \(2,\).*transposed",
         ),
         ((PI, A, Normal(0.0, 1.0)), r"emission: got batch_shape \(\), needs \(2,\)"),
+        (
+            (PI, A, Categorical(torch.ones(3, 4))),
+            r"batch_shape \(3,\), needs \(2,\), one a state$",
+        ),
+        (
+            (PI, A, Categorical(torch.ones(3, 3, 2))),
+            r"batch_shape \(3, 3\), needs \(2,\), one a state$",
+        ),
+        ((PI, A, [[0.5] * 4] * 2), "emission: row 0 sums to 2, needs 1"),
         ((PI, A, "Categorical"), "emission: got str"),
         ((None, A, B), "initial_probs: got NoneType"),
         (([0.5, 0.501], A, B), "initial_probs: sums to 1.001"),
@@ -66,6 +78,32 @@ B = [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]
 def test_a_wrong_model_is_refused_in_words(arguments, message):
     with pytest.raises(ValueError, match=message):
         HMM(*arguments)
+
+
+@pytest.mark.parametrize("columns", [(1.2, 0.9), (1.0, 0.9), (1.1, 1.1)])
+def test_only_what_may_be_transposed_is_asked_about(columns):
+    """Columns that do not all sum to one."""
+    first, second = columns
+    matrix = [[0.7, 0.4], [first - 0.7, second - 0.4]]
+    with pytest.raises(ValueError, match=r"row 0 sums to 1\.1, needs 1$"):
+        HMM(PI, matrix, B)
+
+
+def test_rounding_is_no_fault():
+    """A third to seven digits; in single precision, to four; in half, what it can hold."""
+    thirds = torch.tensor([1 / 3] * 3).double()
+    for decimals, dtype in ((7, torch.float64), (4, torch.float32)):
+        probs = thirds.round(decimals=decimals).to(dtype)
+        assert probs.sum() != 1
+        hmm = HMM(probs, torch.eye(3, dtype=dtype), probs.repeat(3, 1))
+        assert torch.equal(hmm.initial_probs, probs)
+        with pytest.raises(ValueError, match="initial_probs: sums to"):
+            HMM(probs + 10.0 ** (1 - decimals), torch.eye(3), torch.ones(3, 1))
+    probs = thirds.bfloat16()
+    assert probs.double().sum() != 1
+    hmm = HMM(probs, probs.repeat(3, 1), probs.repeat(3, 1))
+    for probs in (hmm.initial_probs, hmm.transition_matrix, hmm.emission.probs):
+        assert_close(probs, thirds.float().expand_as(probs))
 
 
 GAUSS = HMM(PI, A, Normal(torch.tensor([0.0, 5.0]).double(), 1.0))
@@ -88,6 +126,7 @@ VECTOR = HMM(
             "-1 at step 1 of sequence 1",
         ),
         (weather.hmm, {"observations": [0.5]}, "observations: 0.5 at step 0"),
+        (weather.hmm, {"observations": [1, 0.5]}, "observations: 0.5 at step 1"),
         (weather.hmm, {"observations": []}, "observations: got shape"),
         (weather.hmm, {"observations": 1}, r"observations: got shape \(\)"),
         (weather.hmm, {"observations": [[0, 1], [0]]}, "pad them and pass lengths"),
@@ -287,6 +326,18 @@ def test_missing_observations_say_nothing():
     assert_close(log_likelihood(nothing).item(), 0.0)
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_step_is_missing_if_any_component_is(batch):
+    pictures = Independent(Normal(torch.arange(12.0).reshape(2, 2, 3).double(), 1.0), 2)
+    for hmm, event in ((VECTOR, (3,)), (HMM(PI, A, pictures), (2, 3))):
+        x = torch.ones(*batch, 4, *event)
+        expected = hmm.emission.log_prob(x.double().unsqueeze(len(batch) + 1))
+        assert_close(hmm.potentials(x).log_likelihoods, expected)
+        x.movedim(len(batch), 0)[1, ..., -1] = torch.nan
+        expected[..., 1, :] = 0.0
+        assert_close(hmm.potentials(x).log_likelihoods, expected)
+
+
 def test_what_lies_behind_a_sequences_end_is_not_read():
     p = weather.hmm.potentials([[0, 1, 2], [2, -7, 99]], lengths=[3, 1])
     assert_close(log_likelihood(p)[1], log_likelihood(weather.hmm.potentials([2])))
@@ -304,6 +355,16 @@ def test_sampling_is_repeatable_and_leaves_the_stream_alone():
     assert (GAUSS.sample(20, seed=6).observations != one.observations).any()
     with pytest.raises(ValueError, match="num_steps"):
         GAUSS.sample(0)
+
+
+def test_without_a_seed_each_sample_is_another_and_torchs_seed_decides():
+    one, two = GAUSS.sample(20), GAUSS.sample(20)
+    assert (one.observations != two.observations).all()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        one = GAUSS.sample(20)
+        torch.manual_seed(3)
+        assert torch.equal(one.observations, GAUSS.sample(20).observations)
 
 
 @pytest.mark.parametrize(
@@ -376,6 +437,20 @@ def test_logarithms_are_kept_until_a_table_changes():
     assert (after.log_likelihoods[:, 1] == before.log_likelihoods[:, 1]).all()
 
 
+@pytest.mark.parametrize(
+    "name", ["initial_probs", "transition_matrix", "emission.loc", "emission.scale"]
+)
+def test_a_gaussian_model_changed_in_place_is_read_as_it_is(name):
+    loc, scale = torch.tensor([0.0, 5.0]).double(), torch.tensor([1.0, 2.0]).double()
+    hmm, x = HMM(PI, A, Normal(loc, scale)), torch.tensor([0.0, 4.0])
+    before = log_likelihood(hmm.potentials(x))
+    changed = operator.attrgetter(name)(hmm)
+    changed.copy_(changed.flip(0).clone())
+    fresh = HMM(hmm.initial_probs, hmm.transition_matrix, hmm.emission)
+    found = log_likelihood(hmm.potentials(x))
+    assert found == log_likelihood(fresh.potentials(x)) != before
+
+
 @pytest.mark.parametrize("change", [lambda x: x.mul_(2.0), lambda x: x[0].zero_()])
 def test_scores_changed_in_place_are_read_as_they_are(change):
     hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
@@ -420,6 +495,25 @@ def test_inference_mode_is_no_obstacle():
         assert (viterbi(outside.potentials(x)).states >= 0).all()
 
 
+def test_an_emission_from_outside_of_inference_mode_may_change():
+    emission = Categorical(torch.tensor(B).double())
+    with torch.inference_mode():
+        hmm = HMM(PI, A, emission)
+    assert hmm.potentials([0]).log_likelihoods[0, 0].isfinite()
+    emission.probs[0] = torch.tensor([0.0, 0.5, 0.5]).double()
+    assert hmm.potentials([0]).log_likelihoods[0, 0] == -torch.inf
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (1, 1), (2, 3)])
+@pytest.mark.parametrize("dtype", [*SYMBOLS, *READINGS])
+def test_a_tensor_without_gaps_and_faults_is_read_once(dtype, shape, monkeypatch):
+    hmm = GAUSS if dtype.is_floating_point else weather.hmm
+    x = torch.arange(math.prod(shape)).reshape(shape) % 3
+    expected = hmm.potentials(x.tolist()).log_likelihoods + 0
+    monkeypatch.setattr(HMM, "observed_values", None)  # calling it would fail
+    assert torch.equal(hmm.potentials(x.to(dtype)).log_likelihoods + 0, expected)
+
+
 @pytest.mark.parametrize(
     "hmm", [weather.hmm, HMM(PI, A, Normal(torch.zeros(2).double(), 1.0))]
 )
@@ -447,3 +541,38 @@ def test_a_model_whose_gradient_is_wanted_answers_again():
         for _ in range(2)
     )
     assert_close(once, again, rtol=0, atol=0)
+
+
+def test_where_a_probability_is_zero_its_gradient_is_that_of_what_it_allows():
+    """One path is possible, 0 1 1: it starts once, moves from 0 to 1 and stays in 1."""
+    given = [1.0, 0.0], [[0.5, 0.5], [0.0, 1.0]], [[0.0, 1.0], [0.5, 0.5]]
+    leaves = [torch.tensor(x).double().requires_grad_() for x in given]
+    evidence = log_likelihood(HMM(*leaves).potentials([1, 0, 1]))
+    assert_close(evidence.exp().item(), 0.5 * 0.5 * 0.5)
+    initial, moves, said = torch.autograd.grad(evidence, leaves)
+    assert_close(initial, torch.tensor([1.0, 0.0]).double())
+    assert_close(moves, torch.tensor([[0.0, 1 / 0.5], [0.0, 1 / 1.0]]).double())
+    assert said.isfinite().all()
+
+
+SHARES = torch.tensor([[0.2, 0.8], [0.5, 0.5]]).double()
+
+
+@pytest.mark.parametrize(
+    ("emission", "names"),
+    [
+        (Categorical(probs=SHARES), {"probs"}),
+        (Categorical(logits=SHARES), {"logits"}),
+        (Independent(Bernoulli(probs=SHARES), 1), {"probs"}),
+        (Independent(Bernoulli(logits=SHARES), 1), {"logits"}),
+        (Normal(SHARES[0], 1.0), {"loc", "scale"}),
+        (MultivariateNormal(SHARES, torch.eye(2).double()), {"loc", "scale_tril"}),
+    ],
+)
+def test_a_distribution_is_rebuilt_from_the_parameters_it_was_given(emission, names):
+    given = parameters(emission)
+    assert given.keys() == names
+    twin = rebuilt(emission, {name: value.clone() for name, value in given.items()})
+    assert type(twin) is type(emission) and twin.event_shape == emission.event_shape
+    values = torch.ones(3, 1, *emission.event_shape).double()
+    assert_close(twin.log_prob(values), emission.log_prob(values))

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
-from random_models import joint_paths, one_sequence, potentials, random_potentials
+from random_models import (
+    joint_paths,
+    one_sequence,
+    potentials,
+    random_potentials,
+    rows,
+)
 from torch.testing import assert_close
 
 from hmmlib import inference
@@ -19,6 +25,7 @@ from hmmlib.inference import (
     pairwise_probs,
     sample_states,
     smooth_states,
+    total_counts,
     viterbi,
 )
 from hmmlib.recursion import Potentials, forward
@@ -97,9 +104,20 @@ def test_counts_do_not_depend_on_how_many_moves_are_held_at_once(monkeypatch):
     lengths = torch.tensor([7, 4])
     p = random_potentials(3, (3,), 7, batch=(2,), changing=True, lengths=lengths)
     whole = expected_counts(p).transitions
-    monkeypatch.setattr("hmmlib.inference._compiles", lambda p: False)
-    monkeypatch.setattr("hmmlib.inference.PAIRS_AT_ONCE", 40)
-    assert_close(expected_counts(p).transitions, whole, **EXACT)
+    monkeypatch.setattr(inference, "_compiles", lambda p: False)
+    held, pairs = [], inference._pairs
+
+    def watched(*arguments):
+        held.append(pairs(*arguments))
+        return held[-1]
+
+    monkeypatch.setattr(inference, "_pairs", watched)
+    for limit, steps_at_once in ((1, 1), (40, 2), (1000, 6)):  # a step has 2 · 3 · 3
+        held.clear()
+        monkeypatch.setattr(inference, "PAIRS_AT_ONCE", limit)
+        assert_close(expected_counts(p).transitions, whole, **EXACT)
+        assert {each.shape[1] for each in held} == {steps_at_once}
+        assert len(held) == 6 // steps_at_once
     assert_close(
         whole.sum((-2, -1)), torch.tensor([6.0, 3.0], dtype=torch.float64), **EXACT
     )
@@ -143,6 +161,25 @@ def test_the_same_seed_gives_the_same_samples():
     p = random_potentials(5, (3,), 6)
     assert (sample_states(p, 10, seed=1) == sample_states(p, 10, seed=1)).all()
     assert (sample_states(p, 10, seed=1) != sample_states(p, 10, seed=2)).any()
+
+
+@pytest.mark.parametrize("sizes", [(3,), (2, 2)])
+def test_of_what_wants_gradients_the_draws_are_the_same_and_want_none(sizes):
+    p = random_potentials(5, sizes, 6)
+    draws = sample_states(p, 10, seed=1)
+    for leaf in (p.log_initial, *p.log_transitions, p.log_likelihoods):
+        leaf.requires_grad_()
+    assert torch.equal(sample_states(p, 10, seed=1), draws)
+
+
+def test_without_a_seed_torchs_decides():
+    p = random_potentials(5, (3,), 6)
+    assert (sample_states(p, 10) != sample_states(p, 10)).any()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        draws = sample_states(p, 10)
+        torch.manual_seed(3)
+        assert torch.equal(sample_states(p, 10), draws)
 
 
 @pytest.mark.parametrize("sizes", [(3,), (2, 2)])
@@ -192,6 +229,71 @@ def test_a_ragged_batch_answers_as_its_sequences_do_alone(sizes, padding, forbid
             )
             assert_close(pairs[n, : length - 1], pairwise_probs(alone), **EXACT)
             assert (pairs[n, length - 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("sizes", [(2,), (2, 2)])
+def test_padding_is_not_read_when_every_sequence_is_longer_than_all_else(sizes):
+    """More steps than states and sequences, and none as long as the batch."""
+    lengths = torch.tensor([5, 4])
+    p = random_potentials(6, sizes, 7, batch=(2,), lengths=lengths)
+    for n, length in enumerate(lengths):
+        p.log_likelihoods[n, length:] = torch.nan
+    evidence = log_likelihood(p)
+    for n in range(2):
+        assert_close(evidence[n], log_likelihood(one_sequence(p, n)), **EXACT)
+    for other in (lengths.int(), lengths.tolist()):
+        assert_close(log_likelihood(p._replace(lengths=other)), evidence, **EXACT)
+        assert_close(smooth_states(p._replace(lengths=other)), smooth_states(p))
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (3,), (0, 1, 2, 3)])
+def test_of_several_chains_the_gradient_is_the_posterior(wanted):
+    """Of one table alone, and of all; 0, not NaN, where no move may enter a state."""
+    p = random_potentials(3, (2, 3), 4)
+    leaves = [p.log_initial, *p.log_transitions, p.log_likelihoods]
+    for leaf in leaves[:3]:
+        leaf[:, -1] = -torch.inf
+    paths, weights, _ = enumerated(p)
+    states = marginals(paths, weights, (2, 3))
+    moves = [torch.zeros(k, k).double() for k in (2, 3)]
+    for m, counts in enumerate(moves):
+        for t in range(3):
+            at = paths[:, t, m], paths[:, t + 1, m]
+            counts.index_put_(at, weights, accumulate=True)
+    expected = [states[0], *moves, states]
+    leaves = [leaf.requires_grad_(i in wanted) for i, leaf in enumerate(leaves)]
+    found = torch.autograd.grad(log_likelihood(p), [leaves[i] for i in wanted])
+    for each, i in zip(found, wanted, strict=True):
+        assert_close(each, expected[i], **EXACT)
+
+
+@pytest.mark.parametrize("question", [filter_states, smooth_states, viterbi])
+def test_where_no_gradient_is_wanted_none_is_made(question):
+    p = random_potentials(7, (3,), 5)
+    expected = question(p)
+    for leaf in (p.log_initial, *p.log_transitions, p.log_likelihoods):
+        leaf.requires_grad_()
+    with torch.no_grad():
+        found = question(p)
+    assert_close(found, expected, rtol=0, atol=0)
+    assert not any(each.requires_grad for each in found)
+
+
+def test_threads_count_as_one_does():
+    symbols = torch.randint(30, (70, 300), generator=torch.Generator().manual_seed(0))
+    shapes, g = [(12,), (12, 12), (12, 30)], torch.Generator().manual_seed(1)
+    gathered = HMM(*(rows(g, *shape) for shape in shapes)).potentials(symbols)
+    in_full = gathered._replace(log_likelihoods=gathered.log_likelihoods + 0)
+    before = torch.get_num_threads()
+    for p in (gathered, in_full):
+        try:
+            torch.set_num_threads(1)
+            alone = total_counts(p)
+            torch.set_num_threads(3)
+            together = total_counts(p)
+        finally:
+            torch.set_num_threads(before)
+        assert_close(together, alone, **EXACT)
 
 
 def test_the_gradient_is_the_posterior():
@@ -332,8 +434,12 @@ def test_which_sequence_of_a_batch_is_impossible():
         smooth_states(p)
 
 
-def broken(**fields):
-    return random_potentials(10, (2,), 3)._replace(**fields)
+def broken(sizes=(2,), **fields):
+    return random_potentials(10, sizes, 3)._replace(**fields)
+
+
+FIXED = torch.zeros(2, 2).double()
+BAD = torch.tensor([[0.0, torch.nan], [torch.inf, torch.inf]])
 
 
 @pytest.mark.parametrize(
@@ -346,6 +452,43 @@ def broken(**fields):
         ),
         (broken(log_likelihoods=torch.zeros(0, 2)), "at least one step"),
         (broken(log_transitions=torch.zeros(2, 2)), "log_transitions: needs a tuple"),
+        (broken(log_transitions=[FIXED]), "log_transitions: needs a tuple of 1"),
+        (broken(log_transitions=(FIXED,) * 2), "log_transitions: needs a tuple of 1"),
+        (broken((2, 2), log_transitions=(FIXED,)), "needs a tuple of 2"),
+        (
+            Potentials(torch.zeros(0), (torch.zeros(0, 0),), torch.zeros(3, 0)),
+            r"log_initial: got shape \(0,\)",
+        ),
+        (broken(log_initial=[0.0, 0.0]), "log_initial: got list, needs a tensor"),
+        (broken(log_transitions=("ab",)), r"log_transitions\[0\]: got str, needs a"),
+        (broken(log_likelihoods=[[0.0, 0.0]]), "log_likelihoods: got list, needs a"),
+        (
+            broken(log_initial=torch.zeros(2).half()),
+            "log_initial: got torch.float16, needs float64 or float32",
+        ),
+        (
+            broken(log_transitions=(FIXED.long(),)),
+            r"log_transitions\[0\]: got torch.int",
+        ),
+        (
+            broken(log_likelihoods=torch.zeros(3, 2).int()),
+            "log_likelihoods: got torch.i",
+        ),
+        (
+            broken(log_initial=BAD[0] + BAD[1]),
+            r"log_initial: inf at \[0\], needs numbers",
+        ),
+        (broken(log_transitions=(BAD,)), r"log_transitions\[0\]: nan at \[0, 1\]"),
+        (broken(log_likelihoods=BAD), r"log_likelihoods: nan at \[0, 1\]"),
+        (broken((2, 2), log_initial=BAD), r"log_initial: nan at \[0, 1\]"),
+        (
+            broken((2, 2), log_transitions=(FIXED, BAD)),
+            r"log_transitions\[1\]: nan at \[0, 1\]",
+        ),
+        (
+            broken((2, 2), log_likelihoods=BAD[None].expand(3, 2, 2)),
+            r"log_likelihoods: nan at \[0, 0, 1\]",
+        ),
         (
             broken(log_transitions=(torch.zeros(3, 3),)),
             r"log_transitions\[0\]: got shape \(3, 3\)",
@@ -363,6 +506,7 @@ def broken(**fields):
             r"log_initial: inf at \[1\]",
         ),
         (broken(lengths=torch.tensor([3])), "lengths: got shape"),
+        (broken(lengths=torch.tensor([1, 2, 1])), "lengths: got shape"),
         (random_potentials(0, (2,), 3, (2,), lengths=[3, 0]), r"lengths: got \[3, 0\]"),
         (
             random_potentials(0, (2,), 3, (2,), lengths=[3.0, 1.0]),
@@ -383,9 +527,10 @@ def test_potentials_that_do_not_fit_are_refused_in_words(p, message):
         log_likelihood(p)
 
 
-def test_pairs_need_one_chain_and_samples_at_least_one():
-    with pytest.raises(ValueError, match="2 chains"):
-        pairwise_probs(random_potentials(0, (2, 2), 3))
+def test_pairs_and_counts_need_one_chain_and_samples_at_least_one():
+    for question in (pairwise_probs, expected_counts, total_counts):
+        with pytest.raises(ValueError, match=r"got 2 chains, shape \(2, 2\); needs 1"):
+            question(random_potentials(0, (2, 2), 3))
     with pytest.raises(ValueError, match="num_samples"):
         sample_states(random_potentials(0, (2,), 3), 0)
 
