@@ -231,8 +231,11 @@ class FactorialHMM:
             observations, torch.logsumexp, progress, kept=kept
         )
         self._possible(evidence)
-        after, marginals = torch.zeros(self.sizes, dtype=evidence.dtype), []
+        after = torch.zeros(self.sizes, dtype=evidence.dtype)
         blocks = self._blocks(self._observations(observations))
+        end = sum(map(len, blocks))
+        # Whole arrays, since many small ones would keep the heap from shrinking.
+        marginals = [evidence.new_empty(end, size) for size in self.sizes]
         for start, block in self._backwards(starts, blocks, progress):
             scores = self._log_likelihoods(block)
             if kept:
@@ -245,10 +248,10 @@ class FactorialHMM:
             beta[-1] = after
             joint = alpha + beta
             probs = joint.flatten(1).softmax(-1).reshape(joint.shape)
-            marginals.append([self._marginal(probs, m) for m in range(len(self.sizes))])
-            after = before
-        chains = zip(*reversed(marginals), strict=True)
-        return Smoothed(evidence, tuple(torch.cat(chain) for chain in chains))
+            for m, marginal in enumerate(marginals):
+                marginal[end - len(block) : end] = self._marginal(probs, m)
+            after, end = before, end - len(block)
+        return Smoothed(evidence, tuple(marginals))
 
     def flattened(self) -> HMM:
         """The same model as one chain of prod(K) states: Kronecker products, for comparison.
