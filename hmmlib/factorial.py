@@ -202,6 +202,7 @@ class FactorialHMM:
         Raises ValueError for impossible observations. Scott 2002.
         """
         num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
+        self._affordable(num_samples, "the scores of all samples", "fewer samples")
         generator = None
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
@@ -211,8 +212,8 @@ class FactorialHMM:
             heights = scores.softmax(dim).cumsum(dim)
             top = heights[..., -1:]
             at = torch.rand(top.shape, dtype=top.dtype, generator=generator) * top
-            found = torch.searchsorted(heights, at, right=True)[..., 0]
-            return found.clamp(max=scores.shape[dim] - 1)
+            # at < top; and on the right, since a state of probability 0 has no width.
+            return torch.searchsorted(heights, at, right=True)[..., 0]
 
         starts, evidence = self._starts(observations, torch.logsumexp, progress)
         self._possible(evidence)
@@ -335,13 +336,13 @@ class FactorialHMM:
                 f" Use fewer states or chains, or {instead}"
             )
 
-    def _blocks(self, observations: Tensor, num_samples: int = 0) -> list[Tensor]:
+    def _blocks(self, observations: Tensor) -> list[Tensor]:
         """Stretches of about sqrt(T) steps of one series."""
         if observations.ndim != 1 + len(self.emission.event_shape):
             raise ValueError("observations: got a batch, needs one series (T, ...)")
         size = math.isqrt(len(observations) - 1) + 1
         self._affordable(
-            WORKING_BLOCKS * size + num_samples,
+            WORKING_BLOCKS * size,
             "the messages of a block",
             "a shorter series, mean_field or coordinate_ascent",
         )
@@ -456,7 +457,7 @@ class FactorialHMM:
         _, matrices = self._moves()
         sizes = torch.tensor(self.sizes)
         strides = sizes.flip(0).cumprod(0).flip(0) // sizes
-        blocks = self._blocks(self._observations(observations), num_samples or 0)
+        blocks = self._blocks(self._observations(observations))
         path, following = [], None
         for start, block in self._backwards(starts, blocks, progress):
             messages, _ = self._forward(start, self._log_likelihoods(block), reduce)
