@@ -788,3 +788,14 @@ def test_with_a_prior_the_warning_tells_what_the_objective_gained():
         objective.append((fit.log_likelihoods[-1] + prior).item())
     gain = objective[1] - objective[0]
     assert f"steps moved log p(x) by {gain:.2g}," in str(told[0].message)
+
+
+def test_quasi_newton_that_stops_by_itself_ends_with_its_own_likelihood():
+    """No gain is less than a loss of 1: only the gradient says that this is the top."""
+    x = fortnights(4, 20)
+    with pytest.warns(UserWarning, match="needs less than -1"):
+        fit = fit_gradient(weather.sticky(0.9), x, method="lbfgs", tolerance=-1.0)
+    assert 1 < fit.num_iters < 200 and fit.log_likelihoods.diff().min() > -1e-9
+    own = log_likelihood(fit.model.potentials(x)).sum()
+    assert_close(fit.log_likelihoods[-1], own)
+    assert own > fit.log_likelihoods[0] + 1
