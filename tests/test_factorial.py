@@ -376,6 +376,11 @@ def test_a_limit_of_memory_holds_to_the_byte(monkeypatch):
         additive_gaussian([torch.zeros(13)], 1.0)
     with pytest.raises(ValueError, match="6 joint states; all log-likelihoods"):
         random_model((3, 2)).potentials([0.0] * 3)
+    # 9 steps are blocks of 3, whose messages alone are 18 numbers.
+    with pytest.raises(ValueError, match="6 joint states; the messages of a block"):
+        random_model((3, 2)).viterbi([0.0] * 9)
+    monkeypatch.setattr(factorial, "MOST_BYTES", 8 * 18 * 20)
+    assert random_model((3, 2)).viterbi([0.0] * 9).states.shape == (9, 2)
 
 
 @pytest.mark.parametrize("sizes", [(2,), (3, 2), (2, 2, 3)], ids=str)
