@@ -799,3 +799,14 @@ def test_quasi_newton_that_stops_by_itself_ends_with_its_own_likelihood():
     own = log_likelihood(fit.model.potentials(x)).sum()
     assert_close(fit.log_likelihoods[-1], own)
     assert own > fit.log_likelihoods[0] + 1
+
+
+def test_readings_that_are_all_missing_leave_the_emission_as_it_is():
+    emission = Normal(torch.tensor([0.0, 5.0]).double(), torch.tensor([1, 2]).double())
+    hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], emission)
+    step, score = em_step(hmm, [torch.nan] * 4)
+    assert_close(
+        (step.emission.loc, step.emission.scale), (emission.loc, emission.scale)
+    )
+    assert_close(step.initial_probs, hmm.initial_probs)
+    assert_close(score.item(), 0.0)
