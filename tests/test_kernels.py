@@ -132,6 +132,15 @@ def test_where_scaling_loses_something_the_logarithms_answer():
     assert not exact(far._replace(log_likelihoods=far.log_likelihoods[None])).any()
     assert_close(log_likelihood(far), by_recursion(log_likelihood, far))
 
+    changing = random_potentials(0, (3,), 5, batch=(1,), changing=True)
+    assert exact(changing).all()
+    for t in (0, 3):  # moves that are lost at the first step, or at the last one alone
+        changing.log_transitions[0][t] *= 500
+        assert not exact(changing).any()
+        expected = by_recursion(log_likelihood, changing)
+        assert_close(log_likelihood(changing), expected)
+        changing.log_transitions[0][t] /= 500
+
 
 def test_states_that_lie_far_apart_are_no_reason_to_step_aside():
     apart = random_potentials(1, (3,), 50, batch=(1,))
