@@ -171,8 +171,8 @@ class FactorialHMM:
         return Sample(torch.stack(states), torch.stack(observations))
 
     def log_likelihood(self, observations, progress: bool = False) -> Tensor:
-        """log p(x_{1:T}), shape (); -inf if impossible. Memory of one block."""
-        return self._starts(observations, torch.logsumexp, progress, keep=False)[1]
+        """log p(x_{1:T}), shape (); -inf if impossible."""
+        return self._starts(observations, torch.logsumexp, progress)[1]
 
     def viterbi(self, observations, progress: bool = False) -> BestPath:
         """The most probable joint path: its log joint (), its states (T, M).
@@ -348,9 +348,7 @@ class FactorialHMM:
         )
         return list(observations.split(size))
 
-    def _starts(
-        self, observations, reduce: Callable, progress: bool, keep=True, kept=None
-    ):
+    def _starts(self, observations, reduce: Callable, progress: bool, kept=None):
         """The message before each block, (*S), and the reduced last one, ().
 
         If all messages fit easily, they are put into the list `kept`, block by block.
@@ -361,14 +359,14 @@ class FactorialHMM:
             self._blocks(self._observations(observations)),
         )
         starts = []
-        if keep and self._loops is not None:
+        if self._loops is not None:
             # One array, since many small ones would keep the heap from shrinking.
             starts = torch.empty(len(blocks), *self.sizes, dtype=message.dtype)
         bar = tqdm(blocks, disable=not progress, desc="forwards")
         for n, block in enumerate(bar):
-            if keep and self._loops is None:
+            if self._loops is None:
                 starts.append(message)
-            elif keep:
+            else:
                 starts[n] = message
             alpha, message = self._forward(
                 message, self._log_likelihoods(block), reduce
@@ -456,7 +454,8 @@ class FactorialHMM:
         """A path, or several, chosen block by block from the end; ([num_samples,] T, M)."""
         _, matrices = self._moves()
         sizes = torch.tensor(self.sizes)
-        strides = sizes.flip(0).cumprod(0).flip(0) // sizes
+        later = [self.sizes[m + 1 :] for m in range(len(self.sizes))]
+        strides = torch.tensor([math.prod(each) for each in later])
         blocks = self._blocks(self._observations(observations))
         path, following = [], None
         for start, block in self._backwards(starts, blocks, progress):
