@@ -171,8 +171,8 @@ class FactorialHMM:
         return Sample(torch.stack(states), torch.stack(observations))
 
     def log_likelihood(self, observations, progress: bool = False) -> Tensor:
-        """log p(x_{1:T}), shape (); -inf if impossible. Memory of one block."""
-        return self._starts(observations, torch.logsumexp, progress, keep=False)[1]
+        """log p(x_{1:T}), shape (); -inf if impossible."""
+        return self._starts(observations, torch.logsumexp, progress)[1]
 
     def viterbi(self, observations, progress: bool = False) -> BestPath:
         """The most probable joint path: its log joint (), its states (T, M).
@@ -202,6 +202,7 @@ class FactorialHMM:
         Raises ValueError for impossible observations. Scott 2002.
         """
         num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
+        self._affordable(num_samples, "the scores of all samples", "fewer samples")
         generator = None
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
@@ -211,8 +212,8 @@ class FactorialHMM:
             heights = scores.softmax(dim).cumsum(dim)
             top = heights[..., -1:]
             at = torch.rand(top.shape, dtype=top.dtype, generator=generator) * top
-            found = torch.searchsorted(heights, at, right=True)[..., 0]
-            return found.clamp(max=scores.shape[dim] - 1)
+            # at < top; and on the right, since a state of probability 0 has no width.
+            return torch.searchsorted(heights, at, right=True)[..., 0]
 
         starts, evidence = self._starts(observations, torch.logsumexp, progress)
         self._possible(evidence)
@@ -231,8 +232,11 @@ class FactorialHMM:
             observations, torch.logsumexp, progress, kept=kept
         )
         self._possible(evidence)
-        after, marginals = torch.zeros(self.sizes, dtype=evidence.dtype), []
+        after = torch.zeros(self.sizes, dtype=evidence.dtype)
         blocks = self._blocks(self._observations(observations))
+        end = sum(map(len, blocks))
+        # Whole arrays, since many small ones would keep the heap from shrinking.
+        marginals = [evidence.new_empty(end, size) for size in self.sizes]
         for start, block in self._backwards(starts, blocks, progress):
             scores = self._log_likelihoods(block)
             if kept:
@@ -245,10 +249,10 @@ class FactorialHMM:
             beta[-1] = after
             joint = alpha + beta
             probs = joint.flatten(1).softmax(-1).reshape(joint.shape)
-            marginals.append([self._marginal(probs, m) for m in range(len(self.sizes))])
-            after = before
-        chains = zip(*reversed(marginals), strict=True)
-        return Smoothed(evidence, tuple(torch.cat(chain) for chain in chains))
+            for m, marginal in enumerate(marginals):
+                marginal[end - len(block) : end] = self._marginal(probs, m)
+            after, end = before, end - len(block)
+        return Smoothed(evidence, tuple(marginals))
 
     def flattened(self) -> HMM:
         """The same model as one chain of prod(K) states: Kronecker products, for comparison.
@@ -332,21 +336,19 @@ class FactorialHMM:
                 f" Use fewer states or chains, or {instead}"
             )
 
-    def _blocks(self, observations: Tensor, num_samples: int = 0) -> list[Tensor]:
+    def _blocks(self, observations: Tensor) -> list[Tensor]:
         """Stretches of about sqrt(T) steps of one series."""
         if observations.ndim != 1 + len(self.emission.event_shape):
             raise ValueError("observations: got a batch, needs one series (T, ...)")
         size = math.isqrt(len(observations) - 1) + 1
         self._affordable(
-            WORKING_BLOCKS * size + num_samples,
+            WORKING_BLOCKS * size,
             "the messages of a block",
             "a shorter series, mean_field or coordinate_ascent",
         )
         return list(observations.split(size))
 
-    def _starts(
-        self, observations, reduce: Callable, progress: bool, keep=True, kept=None
-    ):
+    def _starts(self, observations, reduce: Callable, progress: bool, kept=None):
         """The message before each block, (*S), and the reduced last one, ().
 
         If all messages fit easily, they are put into the list `kept`, block by block.
@@ -357,14 +359,14 @@ class FactorialHMM:
             self._blocks(self._observations(observations)),
         )
         starts = []
-        if keep and self._loops is not None:
+        if self._loops is not None:
             # One array, since many small ones would keep the heap from shrinking.
             starts = torch.empty(len(blocks), *self.sizes, dtype=message.dtype)
         bar = tqdm(blocks, disable=not progress, desc="forwards")
         for n, block in enumerate(bar):
-            if keep and self._loops is None:
+            if self._loops is None:
                 starts.append(message)
-            elif keep:
+            else:
                 starts[n] = message
             alpha, message = self._forward(
                 message, self._log_likelihoods(block), reduce
@@ -452,8 +454,9 @@ class FactorialHMM:
         """A path, or several, chosen block by block from the end; ([num_samples,] T, M)."""
         _, matrices = self._moves()
         sizes = torch.tensor(self.sizes)
-        strides = sizes.flip(0).cumprod(0).flip(0) // sizes
-        blocks = self._blocks(self._observations(observations), num_samples or 0)
+        later = [self.sizes[m + 1 :] for m in range(len(self.sizes))]
+        strides = torch.tensor([math.prod(each) for each in later])
+        blocks = self._blocks(self._observations(observations))
         path, following = [], None
         for start, block in self._backwards(starts, blocks, progress):
             messages, _ = self._forward(start, self._log_likelihoods(block), reduce)

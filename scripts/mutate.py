@@ -47,8 +47,8 @@ TESTS = {  # of each module, the quickest to notice first
     "learning": ["learning", "hostile"],
     "factorial": ["factorial", "kernels", "hostile"],
 }
-# They start processes, which would import the library as it is.
-ELSEWHERE = "not share_a_cache and not little_memory"
+# It starts processes, which would import the library as it is.
+ELSEWHERE = "not share_a_cache"
 MEMORY = 12 * 2**30
 
 SWAPS = {

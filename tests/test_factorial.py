@@ -6,9 +6,10 @@ import resource
 import pytest
 import torch
 from random_models import joint_paths, rows
-from torch.distributions import Categorical, MultivariateNormal, Normal
+from torch.distributions import Categorical, MultivariateNormal, Normal, Uniform
 from torch.testing import assert_close
 
+from hmmlib import factorial
 from hmmlib.enumeration import path_log_joints
 from hmmlib.factorial import (
     FactorialHMM,
@@ -177,18 +178,18 @@ def test_mean_field_is_exact_for_one_chain():
     assert_close(mean_field(model, x)[0], model.smooth(x).smoothed_probs[0])
 
 
-def test_a_long_series_takes_little_memory():
-    """10,000 steps of 243 joint states: all messages would be 19 MB, all pairs of them more."""
-    model = random_model((3,) * 5, scale=1.0)
-    x = model.sample(10_000, seed=0).observations
-    model.viterbi(x[:100])
+def test_memory_does_not_grow_with_the_steps():
+    """40,000 steps of 486 joint states: all messages would be 156 MB, all pairs of them more."""
+    model = random_model((2, 3, 3, 3, 3, 3), scale=1.0)
+    x = model.sample(1000, seed=0).observations.repeat(40)
+    model.smooth(x[:100])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     best = model.viterbi(x)
     model.smooth(x)
-    paths = model.sample_states(x, 20, seed=0)
+    paths = model.sample_states(x[:2000], 20, seed=0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
-    assert best.states.shape == (10_000, 5) and paths.shape == (20, 10_000, 5)
-    assert grown < 40  # MB; the paths themselves are 8
+    assert best.states.shape == (40_000, 6) and paths.shape == (20, 2000, 6)
+    assert grown < 80  # MB; the answers themselves are 10
 
 
 def test_impossible_observations():
@@ -251,7 +252,48 @@ REFUSED = [
         ),
         "needs additive_gaussian",
     ),
+    (
+        lambda: mean_field(several_scales(), [1.0]),
+        "got emission Normal, needs additive_gaussian with one scale",
+    ),
+    (
+        lambda: mean_field(random_model((2, 2)), torch.zeros(2, 3)),
+        r"observations: got shape \(2, 3\), needs finite values, \(T,\)",
+    ),
+    (
+        lambda: mean_field(random_model((2, 2)), [math.inf, 1.0]),
+        "observations: got an infinity",
+    ),
+    *[
+        (
+            lambda start=start: coordinate_ascent(
+                random_model((2, 2)), [1.0], start=start
+            ),
+            "states: got .* needs integers",
+        )
+        for start in ([[2, 0]], [[0, 2]], [[0, -1]], [[0.0, 1.0]])
+    ],
+    *[
+        (
+            lambda shape=shape: random_model((2, 2)).potentials(torch.zeros(shape)),
+            "observations: got shape",
+        )
+        for shape in ((), (2, 0), (2, 2, 2))
+    ],
+    (
+        lambda: random_model((3,) * 10).potentials(torch.zeros(100_000)),
+        "59,049 joint states; all log-likelihoods would take 47.2 GB",
+    ),
+    (
+        lambda: random_model((2, 2)).sample_states([1.0, 2.0], 10**9),
+        "4 joint states; the scores of all samples would take 32.0 GB.* or fewer samples",
+    ),
 ]
+
+
+def several_scales():
+    scale = torch.tensor([[1.0, 1.0], [1.0, 2.0]])
+    return random_model((2, 2), scale=scale)
 
 
 @pytest.mark.parametrize(("call", "message"), REFUSED)
@@ -324,3 +366,147 @@ def test_one_impossible_symbol_among_others_is_refused():
     )
     with pytest.raises(ValueError, match=r"observations: 7.0, needs values in"):
         model.viterbi([0, 1, 7, 2])
+
+
+def test_a_limit_of_memory_holds_to_the_byte(monkeypatch):
+    """Where 12 numbers of 8 bytes are the most, 12 joint states fit, and 13 do not."""
+    monkeypatch.setattr(factorial, "MOST_BYTES", 8 * 12)
+    assert random_model((3, 4)).potentials([0.0]).log_likelihoods.numel() == 12
+    with pytest.raises(ValueError, match="means: 13 joint states"):
+        additive_gaussian([torch.zeros(13)], 1.0)
+    with pytest.raises(ValueError, match="6 joint states; all log-likelihoods"):
+        random_model((3, 2)).potentials([0.0] * 3)
+    # 9 steps are blocks of 3, whose messages alone are 18 numbers.
+    with pytest.raises(ValueError, match="6 joint states; the messages of a block"):
+        random_model((3, 2)).viterbi([0.0] * 9)
+    monkeypatch.setattr(factorial, "MOST_BYTES", 8 * 18 * 20)
+    assert random_model((3, 2)).viterbi([0.0] * 9).states.shape == (9, 2)
+
+
+@pytest.mark.parametrize("sizes", [(2,), (3, 2), (2, 2, 3)], ids=str)
+def test_messages_computed_again_are_those_that_were_kept(sizes, monkeypatch):
+    """A long series does not keep them."""
+    model = random_model(sizes, seed=6)
+    x = model.sample(50, seed=0).observations
+    kept = model.viterbi(x), model.smooth(x)
+    monkeypatch.setattr(factorial, "KEPT", 0)
+    assert_close((model.viterbi(x), model.smooth(x)), kept, rtol=1e-9, atol=1e-9)
+
+
+def test_levels_keep_their_precision():
+    whole, single = torch.tensor([0, 60]), torch.tensor([0.0, 60.0])
+    assert additive_gaussian([whole], 1.0).loc.dtype == torch.float64
+    assert additive_gaussian([whole, single], 1.0).loc.dtype == torch.float32
+    assert additive_gaussian([single.double(), single], 1.0).loc.dtype == torch.float64
+
+
+def test_a_seed_leaves_other_draws_alone_and_none_goes_on():
+    g = torch.Generator().manual_seed(0)
+    certain = Categorical(torch.eye(4).double().reshape(2, 2, 4))
+    chains = tuple(rows(g, 2) for _ in range(2)), tuple(rows(g, 2, 2) for _ in range(2))
+    model = FactorialHMM(*chains, certain)
+    before = torch.get_rng_state()
+    states, x = model.sample(30, seed=3)
+    model.sample_states(x, 2, seed=3)
+    assert (torch.get_rng_state() == before).all()
+    assert (x == 2 * states[:, 0] + states[:, 1]).all()
+    first, second = model.sample(30), model.sample(30)
+    assert (first.states != second.states).any()
+
+
+def test_a_value_that_only_some_states_can_emit():
+    """The ends of a uniform emission depend on the joint state."""
+    g = torch.Generator().manual_seed(0)
+    low = torch.tensor([[0.0, 1.0], [2.0, 3.0]]).double()
+    chains = tuple(rows(g, 2) for _ in range(2)), tuple(rows(g, 2, 2) for _ in range(2))
+    model = FactorialHMM(*chains, Uniform(low, low + 2.0))
+    x = model.sample(20, seed=0).observations
+    flat = model.flattened().potentials(x)
+    assert_close(model.log_likelihood(x), log_likelihood(flat))
+    assert_close(model.viterbi(x).log_joint, viterbi(flat).log_joint)
+    with pytest.raises(ValueError, match="needs values in"):
+        model.log_likelihood([1.0, 7.0])
+
+
+def test_one_infinity_in_a_vector_is_refused():
+    emission = MultivariateNormal(torch.zeros(2, 2).double(), torch.eye(2).double())
+    model = FactorialHMM(([0.5, 0.5],), ([[0.5, 0.5]] * 2,), emission)
+    with pytest.raises(ValueError, match="needs finite values"):
+        model.log_likelihood([[0.0, 1.0], [0.0, math.inf]])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_nothing_is_lost_behind_a_forbidden_move(turned):
+    """The state that is worse by 1,800 nats is the only one that says symbol 1."""
+    said = torch.tensor([[1.0, 0.0], [1e-200, 1.0]], dtype=torch.float64)
+    stay = torch.eye(2).double()
+    model = FactorialHMM(
+        ([0.5, 0.5], [1.0]), (stay, [[1.0]]), Categorical(said[:, None])
+    )
+    x = torch.tensor([0, 0, 0, 0, 1])
+    x = x.flip(0) if turned else x
+    expected = 4 * math.log(1e-200) + math.log(0.5)
+    assert_close(model.log_likelihood(x).item(), expected)
+    assert_close(model.viterbi(x).log_joint.item(), expected)
+    assert (model.viterbi(x).states[:, 0] == 1).all()
+    assert (model.smooth(x).smoothed_probs[0][:, 1] == 1).all()
+
+
+def test_nothing_is_printed_unless_it_is_asked_for(capsys):
+    model = random_model((2, 3))
+    x = model.sample(9, seed=0).observations
+    asks = (
+        (model.log_likelihood, ["forwards"]),
+        (model.viterbi, ["forwards", "backwards"]),
+        (model.smooth, ["forwards", "backwards"]),
+        (lambda x, **bar: model.sample_states(x, 1, **bar), ["forwards", "backwards"]),
+    )
+    for ask, said in asks:
+        ask(x)
+        assert not capsys.readouterr().err
+        ask(x, progress=True)
+        told = capsys.readouterr().err
+        assert all(word in told for word in said)
+
+
+def test_mean_field_stops_at_its_tolerance():
+    """No probability can move by 1 from even odds, so that one sweep is all."""
+    model = random_model((2, 3), seed=4, scale=1.0)
+    x = model.sample(20, seed=0).observations
+    one, more = mean_field(model, x, num_sweeps=1), mean_field(model, x)
+    assert_close(mean_field(model, x, tolerance=1.0), one, rtol=0, atol=0)
+    assert any((a - b).abs().max() > 1e-3 for a, b in zip(one, more, strict=True))
+    fixed = mean_field(model, x, num_sweeps=300, tolerance=-1.0)
+    assert_close(more, fixed, rtol=0, atol=1e-4)
+
+
+def test_coordinate_ascent_begins_in_state_0_and_ends_where_no_chain_gains():
+    model = random_model((2, 2, 3), seed=8, scale=3.0)
+    x = model.sample(40, seed=0).observations
+    nothing = torch.zeros(40, 3, dtype=torch.long)
+    first = coordinate_ascent(model, x, num_sweeps=1)
+    begun = coordinate_ascent(model, x, num_sweeps=1, start=nothing)
+    assert (first.states == begun.states).all()
+    end = coordinate_ascent(model, x).states
+    assert (end == coordinate_ascent(model, x, num_sweeps=1, start=end).states).all()
+    assert (end != first.states).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_no_uniform_number_draws_what_is_impossible(dtype, monkeypatch):
+    """The least one is 0, the largest 1 - eps / 2; the first and last state never occur."""
+    g = torch.Generator().manual_seed(0)
+    probs = torch.cat([torch.zeros(7, 1), rows(g, 7, 5), torch.zeros(7, 1)], 1).to(
+        dtype
+    )
+    model = FactorialHMM(
+        (probs[0],), (probs,), additive_gaussian([torch.zeros(7)], 1.0)
+    )
+    for number in (0.0, 1 - torch.finfo(dtype).eps / 2):
+        monkeypatch.setattr(
+            torch,
+            "rand",
+            lambda *shape, number=number, **_: torch.full(*shape, number, dtype=dtype),
+        )
+        paths = model.sample_states(torch.zeros(30), 1)
+        assert paths.min() >= 1 and paths.max() <= 5

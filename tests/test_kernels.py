@@ -11,7 +11,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_models import random_potentials
+from random_models import random_potentials, rows
+from torch.distributions import Normal
 from torch.testing import assert_close
 
 from hmmlib import inference, kernels
@@ -131,6 +132,15 @@ def test_where_scaling_loses_something_the_logarithms_answer():
     assert not exact(far._replace(log_likelihoods=far.log_likelihoods[None])).any()
     assert_close(log_likelihood(far), by_recursion(log_likelihood, far))
 
+    changing = random_potentials(0, (3,), 5, batch=(1,), changing=True)
+    assert exact(changing).all()
+    for t in (0, 3):  # moves that are lost at the first step, or at the last one alone
+        changing.log_transitions[0][t] *= 500
+        assert not exact(changing).any()
+        expected = by_recursion(log_likelihood, changing)
+        assert_close(log_likelihood(changing), expected)
+        changing.log_transitions[0][t] /= 500
+
 
 def test_states_that_lie_far_apart_are_no_reason_to_step_aside():
     apart = random_potentials(1, (3,), 50, batch=(1,))
@@ -204,7 +214,9 @@ def several_chains(seed, sizes, forbidden=False, dtype=torch.float64):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("forbidden", [False, True])
-@pytest.mark.parametrize("sizes", [(2,), (3, 2), (2, 4, 3), (1, 5, 2, 2)])
+@pytest.mark.parametrize(
+    "sizes", [(2,), (3, 2), (2, 4, 3), (1, 5, 2, 2), (3, 2, 30), (30, 2), (7, 6, 5)]
+)
 def test_compiled_chains_are_the_recursion(sizes, forbidden, dtype, monkeypatch):
     model = several_chains(0, sizes, forbidden, dtype)
     x = model.sample(50, seed=1).observations
@@ -324,3 +336,127 @@ def test_what_is_said_to_be_impossible_is_nothing_lost():
     )
     assert exact(p).all()
     assert_close(log_likelihood(p), by_recursion(log_likelihood, p))
+
+
+def dense(p):
+    return p._replace(log_likelihoods=p.log_likelihoods + 0)
+
+
+LOC, SCALE = torch.tensor([0.0, 2.0, 5.0]).double(), torch.tensor([1, 0.5, 2]).double()
+
+
+@pytest.mark.parametrize("changing", [False, True])
+@pytest.mark.parametrize("emission", ["symbols", "readings", "in full"])
+def test_what_is_worked_out_block_by_block_fits_together(emission, changing):
+    """Blocks are of 128 steps: series that end on a border, before it and behind it."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 4, (3, 300), generator=g).double()
+    x[torch.rand(x.shape, generator=g) < 0.2] = torch.nan
+    said = Normal(LOC, SCALE) if emission == "readings" else rows(g, 3, 4)
+    hmm = HMM(rows(g, 3), rows(g, 3, 3), said)
+    for lengths in ([300, 128, 257], [256, 129, 255], [127, 1, 2]):
+        p = hmm.potentials(x, lengths)
+        p = dense(p) if emission == "in full" else p
+        if changing:
+            p = p._replace(log_transitions=(rows(g, 299, 3, 3).log(),))
+        for question in (log_likelihood, smooth_states, expected_counts):
+            expected = by_recursion(question, dense(p))
+            assert_close(question(p), expected, rtol=1e-9, atol=1e-9)
+        best, expected = viterbi(p), by_recursion(viterbi, dense(p))
+        assert_close(best, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_readings_that_are_lost_are_looked_at_in_logarithms():
+    """State 1 is 5,000 nats worse at first, and twice as much better from then on."""
+    emission = Normal(torch.tensor([0.0, 100.0]).double(), 1.0)
+    hmm = HMM([0.5, 0.5], torch.eye(2).double(), emission)
+    p = hmm.potentials([[0.0, 100.0, 100.0]])
+    assert not exact(p).any()
+    assert (smooth_states(p).smoothed_probs[0, :, 1] == 1).all()
+    apart = emission.log_prob(torch.tensor([0.0, 100.0, 100.0]).double()[:, None])
+    assert_close(log_likelihood(p)[0], apart[:, 1].sum() + np.log(0.5))
+
+
+def test_rows_as_probabilities():
+    counts = np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
+    old = np.array([[0.2, 0.3, 0.5], [0.0, 0.4, 0.6]])
+    probs = np.empty((2, 3))
+    kernels.normalise(counts, old, 0.0, probs)
+    assert_close(probs, np.array([[0.25, 0.75, 0.0], [0.0, 0.4, 0.6]]))
+    kernels.normalise(counts, old, 2.0, probs)
+    assert_close(probs, np.array([[0.3, 0.5, 0.2], [0.0, 0.5, 0.5]]))
+
+
+def test_gaussians_from_their_moments():
+    """As means and scales of the readings; the last state has none, and keeps its own."""
+    g = torch.Generator().manual_seed(0)
+    x = 3 + 2 * torch.randn(50, generator=g, dtype=torch.float64)
+    weights = torch.cat([rows(g, 50, 2), torch.zeros(50, 1).double()], 1)
+    loc, scale = torch.tensor([1.0, 5.0, 7.0]).double(), torch.ones(3).double()
+    apart = x[:, None] - loc
+    new_loc, new_scale = np.empty(3), np.empty(3)
+
+    def fitted(smallest=1e-4):
+        moments = torch.stack([(weights * apart**n).sum(0) for n in range(3)]).numpy()
+        return kernels.fit_gaussians(
+            moments, loc.numpy(), scale.numpy(), smallest, new_loc, new_scale
+        )
+
+    assert fitted()
+    total = weights[:, :2].sum(0)
+    mean = (weights[:, :2] * x[:, None]).sum(0) / total
+    variance = (weights[:, :2] * (x[:, None] - mean) ** 2).sum(0) / total
+    assert_close(torch.from_numpy(new_loc[:2]), mean)
+    assert_close(torch.from_numpy(new_scale[:2]), variance.sqrt())
+    assert (new_loc[2], new_scale[2]) == (7.0, 1.0)
+    spread = x.std(correction=0)
+    narrow = variance.sqrt().min() / (2 * spread)  # by as much as twice the smallest
+    assert fitted(0.99 * narrow.item()) and not fitted(1.01 * narrow.item())
+    apart += 1e5  # squares of what is far from the old mean cancel
+    assert not fitted()
+
+
+def test_what_is_copied_and_summed_is_looked_at():
+    even = np.array([[0.5, 0.5], [0.25, 1.0]])
+    assert kernels.sum_to_one(even, 0.25) and not kernels.sum_to_one(even, 0.2)
+    assert kernels.sum_to_one(np.array([[1.0, 0.0]]), 0.0)
+    for wrong in ([1.5, -0.5], [np.nan, 1.0], [0.5, 0.1]):
+        assert not kernels.sum_to_one(np.array([wrong, [0.5, 0.5]]), 0.25)
+    symbols = np.empty(3, np.int64)
+    assert kernels.copied_rows(np.array([0, 2, 1]), 3, symbols)
+    assert symbols.tolist() == [0, 2, 1]
+    for wrong in ([3, 0, 0], [0, -1, 0]):
+        assert not kernels.copied_rows(np.array(wrong), 3, symbols)
+    values = np.empty(3)
+    assert kernels.copied_values(np.array([0.5, -1e300, 2.0]), values)
+    assert values.tolist() == [0.5, -1e300, 2.0]
+    for wrong in ([np.nan, 0.0, 0.0], [0.0, -np.inf, 0.0], [np.inf, 0.0, 0.0]):
+        assert not kernels.copied_values(np.array(wrong), values)
+    row, table = np.array([-np.inf, 0.0]), np.zeros((2, 2))
+    assert kernels.below_infinity(row, table[None], table)
+    for wrong in (np.nan, np.inf):
+        wrong = np.array([[wrong, 0.0], [0.0, 0.0]])
+        assert not kernels.below_infinity(wrong[0], table[None], table)
+        assert not kernels.below_infinity(row, wrong[None], table)
+        assert not kernels.below_infinity(row, table[None], wrong)
+
+
+def test_a_thread_has_to_be_worth_it():
+    """No more of them than there are, than sequences, or than the work fills."""
+    assert kernels.num_shares(10, 0.0, 4) == 1
+    assert kernels.num_shares(10, 2 * kernels.WORK, 4) == 2
+    assert kernels.num_shares(10, 1e15, 4) == 4
+    assert kernels.num_shares(3, 1e15, 4) == 3
+    done = []
+    kernels.in_parallel(lambda *each: done.append(each), 7, 1)
+    assert done == [(0, 7, 0)]
+
+
+def test_impossible_sequences_are_told_beside_possible_ones():
+    hmm = HMM([1.0, 0.0], torch.eye(2).double(), [[1.0, 0.0], [0.5, 0.5]])
+    p = hmm.potentials([[0, 0], [0, 1], [0, 0]])
+    assert exact(p).all()
+    assert log_likelihood(p).tolist() == [0.0, -torch.inf, 0.0]
+    best = viterbi(p)
+    assert best.log_joint.tolist() == [0.0, -torch.inf, 0.0]
+    assert best.states.tolist() == [[0, 0], [-1, -1], [0, 0]]

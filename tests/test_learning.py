@@ -1,5 +1,6 @@
 """Learning: the peers agree step by step, the likelihood never falls, and trouble is told."""
 
+import math
 import warnings
 
 import pytest
@@ -18,8 +19,9 @@ from torch.distributions import (
 )
 from torch.testing import assert_close
 
+from hmmlib import learning
 from hmmlib.datasets import weather
-from hmmlib.hmm import HMM
+from hmmlib.hmm import HMM, innermost, parameters
 from hmmlib.inference import log_likelihood
 from hmmlib.learning import (
     PARTS,
@@ -33,6 +35,8 @@ from hmmlib.learning import (
     random_starts,
     weighted_fit,
 )
+
+METHODS = ("adam", "lbfgs")
 
 
 def emissions(g, k):
@@ -201,6 +205,13 @@ def test_a_state_that_nobody_visits_keeps_its_parameters():
             torch.tensor([[0.0], [7.0]]).double(),
             torch.tensor([[[1.0]], [[1e-4]]]).double(),
         ),
+        Independent(
+            Normal(
+                torch.tensor([[0.0], [7.0]]).double(),
+                torch.tensor([[1.0], [0.01]]).double(),
+            ),
+            1,
+        ),
     ],
 )
 def test_a_scale_does_not_shrink_onto_a_point(emission):
@@ -273,6 +284,10 @@ def test_align_states():
     [
         ({"learn": "emission"}, "learn: got 'emission'"),
         ({"learn": ()}, r"learn: got \(\), needs some of"),
+        (
+            {"learn": ["emission", "means"]},
+            r"learn: got \['emission', 'means'\], needs",
+        ),
         ({"learn": ["means"]}, r"learn: got \['means'\], needs some of"),
         ({"pseudo_count": -1.0}, "pseudo_count: got -1.0"),
         ({"lengths": [0] * 20}, "lengths: got"),
@@ -333,7 +348,7 @@ def test_quasi_newton_does_not_stop_on_the_rim():
         assert fit.converged and abs(fit.log_likelihoods[-1] - truth - 4.0804) < 0.002
 
 
-@pytest.mark.parametrize("method", ["adam", "lbfgs"])
+@pytest.mark.parametrize("method", METHODS)
 def test_gradient_ascent_takes_odd_cases(method):
     options = {"method": method, "tolerance": torch.inf, "num_steps": 5}
     logits = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Categorical(logits=torch.randn(2, 3)))
@@ -489,14 +504,16 @@ def test_with_a_prior_it_is_the_objective_that_converges():
     assert 0 <= objective(further) - objective(fit.model) < 1e-5
 
 
-def test_a_scale_is_held_in_the_units_of_the_readings():
-    values = torch.tensor([0.0, 0.0, 5000.0, 6000.0]).double()
-    start = Normal(torch.zeros(2).double(), torch.ones(2).double())
+@pytest.mark.parametrize("unit", [1.0, 1e-5])
+def test_a_scale_is_held_in_the_units_of_the_readings(unit):
+    values = unit * torch.tensor([0.0, 0.0, 5000.0, 6000.0]).double()
+    start = Normal(torch.zeros(2).double(), unit * torch.ones(2).double())
     clusters = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]).double()
     with pytest.warns(UserWarning, match="shrank onto a value"):
         fitted = weighted_fit(start, values, clusters)
     smallest = 1e-4 * values.std(correction=0)
-    assert_close(fitted.scale, torch.stack([smallest, torch.tensor(500.0).double()]))
+    expected = torch.stack([smallest, unit * torch.tensor(500.0).double()])
+    assert_close(fitted.scale, expected, rtol=1e-9, atol=0)
 
 
 def test_starts_keep_the_precision_of_their_model():
@@ -509,12 +526,16 @@ def test_starts_keep_the_precision_of_their_model():
 
 def test_nothing_is_printed_unless_it_is_asked_for(capsys):
     x = weather.fortnight.observations
-    for fit in (fit_em, fit_gradient):
-        for progress in (False, True):
+    for fit, method in (
+        (fit_em, {}),
+        *((fit_gradient, {"method": m}) for m in METHODS),
+    ):
+        for asked in ({}, {"progress": True}):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fit(weather.hmm, x, None, 2, progress=progress)
-            assert bool(capsys.readouterr().err) == progress
+                fit(weather.hmm, x, None, 2, **method, **asked)
+            told = capsys.readouterr().err
+            assert "2/2" in told if asked else not told
 
 
 def test_the_warning_tells_the_gain_of_the_last_step():
@@ -535,3 +556,257 @@ def test_a_step_out_of_all_range_is_told():
     huge = [9.480751908109176e153, 9.480751908109177e153]
     with pytest.raises(ValueError, match=r"learning_rate: a step led .* other units"):
         fit_gradient(hmm, huge, num_steps=2)
+
+
+def test_a_bound_is_what_the_message_says(monkeypatch):
+    x = weather.fortnight.observations
+    for rate in (0.0, -0.5, 1000.5):
+        with pytest.raises(ValueError, match="a number above 0, and at most 1000"):
+            fit_gradient(weather.hmm, x, learning_rate=rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit_gradient(weather.hmm, x, num_steps=0, learning_rate=1000)
+    even, _ = em_step(weather.hmm, x, pseudo_count=10**9)
+    assert_close(even.initial_probs, torch.full((2,), 0.5).double(), rtol=0, atol=1e-6)
+    for count in (-0.5, 10**9 + 1):
+        with pytest.raises(ValueError, match="at least 0, and at most 1,000,000,000"):
+            em_step(weather.hmm, x, pseudo_count=count)
+    with pytest.raises(ValueError, match="needs 0 to 9999"):
+        align_states([0, 10_000], [0, 1])
+    monkeypatch.setattr(learning, "MOST_STATES", 3)
+    assert align_states([0, 1, 2], [0, 1, 2]).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="got states up to 3, needs 0 to 2"):
+        align_states([0, 1, 2], [0, 1, 3])
+
+
+@pytest.mark.parametrize(
+    ("reference", "estimate", "message"),
+    [
+        ([-1, 1], [0, 1], "estimate: got states"),
+        ([0, 1], [1, -1], "estimate: got states"),
+        ([0, 1], [0.0, 1.0], "estimate: got shapes"),
+        ([[0.0, 1.0]], [[0, 1], [1, 0]], "estimate: got shapes"),
+        ([[0.0, math.nan]], [[0.0, 1.0]], "needs finite numbers"),
+        ([[0.0, 1.0]], [[math.inf, 1.0]], "needs finite numbers"),
+    ],
+)
+def test_what_does_not_match_is_not_aligned(reference, estimate, message):
+    with pytest.raises(ValueError, match=message):
+        align_states(reference, estimate)
+
+
+def test_paths_are_aligned_by_most_of_their_days():
+    reference = torch.tensor([0] * 6 + [1] * 6)
+    estimate = torch.tensor([0] + [1] * 5 + [1] + [0] * 5)
+    assert align_states(reference, estimate).tolist() == [1, 0]
+    more = align_states([0, 0, 1, 1], [2, 2, 0, 1])  # a state that only one path visits
+    assert more[0] == 2 and sorted(more.tolist()) == [0, 1, 2]
+    fewer = align_states([2, 2, 0, 1], [0, 0, 1, 1])
+    assert fewer[2] == 0 and sorted(fewer.tolist()) == [0, 1, 2]
+
+
+def test_a_fit_of_no_steps_is_the_start():
+    x = weather.fortnight.observations
+    for fit in (fit_em, fit_gradient):
+        with pytest.warns(UserWarning, match="the last of 0 steps moved") as told:
+            same = fit(weather.hmm, x, None, 0)
+        assert told[0].filename == __file__  # the line to look at is the caller's
+        assert same.num_iters == 0 and not same.converged
+        assert_close(
+            same.log_likelihoods, log_likelihood(weather.hmm.potentials(x))[None]
+        )
+        assert_close(same.model.transition_matrix, weather.hmm.transition_matrix)
+
+
+def test_a_top_is_seen_at_the_first_step():
+    top = HMM([1.0], [[1.0]], [[1 / 3, 2 / 3]])
+    fit = fit_em(top, [0, 1, 1])
+    assert fit.converged and fit.num_iters == 1
+    climb = fit_gradient(weather.hmm, fortnights(), method="lbfgs", tolerance=torch.inf)
+    assert climb.converged and climb.num_iters == 1
+
+
+def test_what_is_not_given_is_no_prior_and_a_small_tolerance():
+    x = fortnights(4, 20)
+    plain = em_step(weather.hmm, x, pseudo_count=0.0)[0]
+    assert_close(em_step(weather.hmm, x)[0].emission.probs, plain.emission.probs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one = fit_em(weather.hmm, x, num_iters=1).model
+        adam = [
+            fit_gradient(weather.hmm, x, num_steps=2, **prior).log_likelihoods
+            for prior in ({}, {"pseudo_count": 0.0})
+        ]
+    assert_close(one.transition_matrix, plain.transition_matrix)
+    assert_close(*adam)
+    fit = fit_em(weather.hmm, x, num_iters=5000)
+    assert fit.converged and fit.log_likelihoods.diff()[-1] < 1e-6
+    symbols = Independent(Categorical(torch.full((1, 2, 2), 0.5).double()), 1)
+    fitted = weighted_fit(symbols, torch.tensor([[0, 1]]), torch.ones(1, 1).double())
+    assert fitted.base_dist.probs.tolist() == [[[1.0, 0.0], [0.0, 1.0]]]
+
+
+def test_the_last_digits_are_no_fall():
+    """With a tolerance of 0 a climb ends where rounding takes away what a step gives."""
+    start = random_starts(weather.hmm, 1, seed=0)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # elsewhere it may gain 0 for ever
+        fit = fit_em(start, fortnights(), num_iters=3000, tolerance=0.0)
+    gains = fit.log_likelihoods.diff()
+    assert gains[-1] > -1e-10 and fit.converged == bool(gains[-1] < 0)
+
+
+def test_a_seed_draws_the_same_starts_again():
+    bernoulli = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Bernoulli(torch.tensor([0.2, 0.5])))
+    for hmm in (weather.hmm, bernoulli):
+        first, again, other = (random_starts(hmm, 1, seed)[0] for seed in (0, 0, 1))
+        for part in (lambda h: h.transition_matrix, lambda h: h.emission.probs):
+            assert (part(first) == part(again)).all()
+            assert (part(first) != part(other)).any()
+
+
+def test_a_guess_is_in_the_order_of_the_first_means():
+    corners = torch.tensor([[0.0, 9.0, 5.0], [5.0, 0.0, 9.0], [9.0, 5.0, 0.0]])
+    noise = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    x = corners[[2, 0, 1]].repeat(20, 1) + 0.1 * noise
+    like = MultivariateNormal(torch.zeros(3, 3), torch.eye(3))
+    guess = guess_emission(like, x)
+    assert guess.loc.dtype == torch.float32
+    assert_close(guess.loc, corners, rtol=0, atol=0.2)
+
+
+def test_a_guess_takes_as_many_values_as_states():
+    with pytest.warns(UserWarning, match=r"states? \[0, 1\] shrank"):
+        guess = guess_emission(
+            Normal(torch.zeros(2).double(), 1.0), torch.tensor([5, 0, 0, 5])
+        )
+    assert guess.loc.tolist() == [0.0, 5.0]
+    pair = MultivariateNormal(torch.zeros(2, 2), torch.eye(2))
+    for emission, values, message in (
+        (pair, torch.tensor([[1.0, 2.0]] * 5), "got too few different ones, needs 2"),
+        (Normal(torch.zeros(2), 1.0), torch.zeros(4, 2), r"values: got shape \(4, 2\)"),
+        (Normal(torch.zeros(2), 1.0), [0.0, math.inf, 1.0], "needs finite ones"),
+        (pair, [[0.0, 1.0], [1.0, math.nan]], "needs finite ones"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            guess_emission(emission, values)
+
+
+@pytest.mark.parametrize("kind", range(8))
+def test_only_ratios_of_weights_count_and_without_any_nothing_moves(kind):
+    g = torch.Generator().manual_seed(kind)
+    emission = emissions(g, 3)[kind]
+    values = emission.sample((40,))[:, 0]
+    weights = torch.rand(40, 3, generator=g, dtype=torch.float64)
+    weights[:, 1] = 0.0
+    fitted, small = (weighted_fit(emission, values, f * weights) for f in (1.0, 1e-3))
+    names = {"probs", "rate", "loc", "scale", "covariance_matrix"}
+    for name in names & set(dir(innermost(emission))):
+        old, new, less = (
+            getattr(innermost(each), name) for each in (emission, fitted, small)
+        )
+        assert_close(new[1], old[1])
+        assert_close(less, new)
+        assert (new[0] != old[0]).any()
+
+
+def test_certain_readings_are_fitted_whatever_their_weights():
+    """Sums of many weights differ in their last digits."""
+    emission = Bernoulli(torch.tensor([0.5, 0.5]).double())
+    for seed in range(50):
+        weights = rows(torch.Generator().manual_seed(seed), 1000, 2)
+        fitted = weighted_fit(emission, torch.ones(1000).double(), weights)
+        assert_close(fitted.probs, torch.ones(2).double(), rtol=1e-12, atol=0)
+
+
+def test_readings_on_a_line_leave_a_covariance():
+    line = torch.linspace(0, 1, 30).double()
+    like = MultivariateNormal(torch.zeros(2, 2).double(), torch.eye(2).double())
+    weights = rows(torch.Generator().manual_seed(0), 30, 2)
+    with pytest.warns(UserWarning, match="shrank onto a value") as told:
+        fitted = weighted_fit(like, torch.stack([line, 3 * line], 1), weights)
+    assert told[0].filename == __file__
+    assert (torch.linalg.eigvalsh(fitted.covariance_matrix) > 0).all()
+
+
+def test_one_dimension_that_cannot_be_squared_is_refused():
+    like = Independent(Normal(torch.zeros(2, 2).double(), 1.0), 1)
+    values = torch.tensor([[0.0, 1e200], [1.0, -1e200]]).double()
+    with pytest.raises(ValueError, match="too large to be squared"):
+        weighted_fit(like, values, torch.ones(2, 2).double())
+
+
+@pytest.mark.parametrize("pseudo_count", [0.0, 2.0])
+def test_learning_in_single_precision_is_learning_in_double(pseudo_count):
+    x = fortnights(3, 20)
+    loc, scale = torch.tensor([0.0, 2.0]), torch.tensor([1.0, 2.0])
+    parts = [weather.hmm.initial_probs, weather.hmm.transition_matrix]
+    for emission in (weather.hmm.emission.probs, (loc, scale)):
+        steps = []
+        for dtype in (torch.float32, torch.float64):
+            said = (
+                Normal(*(each.to(dtype) for each in emission))
+                if isinstance(emission, tuple)
+                else emission.to(dtype)
+            )
+            hmm = HMM(*(each.to(dtype) for each in parts), said)
+            step, _ = em_step(hmm, x.to(dtype), pseudo_count=pseudo_count)
+            steps.append(step)
+            assert all(
+                each.dtype == dtype for each in parameters(step.emission).values()
+            )
+        single, double = (
+            [each.initial_probs, each.transition_matrix, each.emission.mean]
+            for each in steps
+        )
+        if isinstance(emission, tuple):
+            assert_close([each.double() for each in single], double, rtol=1e-4, atol=0)
+        else:
+            assert_close(
+                steps[0].emission.probs.double(), steps[1].emission.probs,
+                rtol=1e-4, atol=0,
+            )  # fmt: skip
+
+
+def test_moves_that_no_step_takes_are_not_climbed():
+    """A series of one step says nothing about moves."""
+    for method in METHODS:
+        fit = fit_gradient(
+            weather.hmm, [1], num_steps=3, method=method, tolerance=torch.inf
+        )
+        assert_close(fit.model.transition_matrix, weather.hmm.transition_matrix)
+
+
+def test_with_a_prior_the_warning_tells_what_the_objective_gained():
+    x = weather.fortnight.observations
+    start = random_starts(weather.hmm, 1, seed=3)[0]
+    objective = []
+    for num_iters in (5, 6):
+        with pytest.warns(UserWarning) as told:
+            fit = fit_em(start, x, num_iters=num_iters, pseudo_count=3.0)
+        prior = log_prior(fit.model, PARTS, 3.0)
+        objective.append((fit.log_likelihoods[-1] + prior).item())
+    gain = objective[1] - objective[0]
+    assert f"steps moved log p(x) by {gain:.2g}," in str(told[0].message)
+
+
+def test_quasi_newton_that_stops_by_itself_ends_with_its_own_likelihood():
+    """No gain is less than a loss of 1: only the gradient says that this is the top."""
+    x = fortnights(4, 20)
+    with pytest.warns(UserWarning, match="needs less than -1"):
+        fit = fit_gradient(weather.sticky(0.9), x, method="lbfgs", tolerance=-1.0)
+    assert 1 < fit.num_iters < 200 and fit.log_likelihoods.diff().min() > -1e-9
+    own = log_likelihood(fit.model.potentials(x)).sum()
+    assert_close(fit.log_likelihoods[-1], own)
+    assert own > fit.log_likelihoods[0] + 1
+
+
+def test_readings_that_are_all_missing_leave_the_emission_as_it_is():
+    emission = Normal(torch.tensor([0.0, 5.0]).double(), torch.tensor([1, 2]).double())
+    hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], emission)
+    step, score = em_step(hmm, [torch.nan] * 4)
+    assert_close(
+        (step.emission.loc, step.emission.scale), (emission.loc, emission.scale)
+    )
+    assert_close(step.initial_probs, hmm.initial_probs)
+    assert_close(score.item(), 0.0)
