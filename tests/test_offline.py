@@ -121,6 +121,13 @@ def test_the_pdf_has_its_solutions_at_the_end(bookmarks, texts):
         assert int(told[1]) >= start
 
 
+def test_nothing_is_printed_that_only_a_screen_can_do(texts):
+    book = "".join(texts)
+    for words in ("No answer yet", "Take it with you", "Show code cell", "Runs alone:"):
+        assert squeezed(words) not in book
+    assert book.count("answer=...") == 3 * len(CHAPTERS)
+
+
 def test_links_in_the_pdf_lead_into_it_or_to_the_web(pdf):
     num_inside = 0
     for page in pdf.pages:
