@@ -15,7 +15,8 @@ NEEDED = ("numba", "numpy", "pandas", "pyro-ppl", "scipy", "matplotlib", "torch"
 BESIDE = {
     path.stem for name in ("tests", "_ext") for path in (ROOT / name).glob("*.py")
 }
-OTHERS = "|".join([*(BESIDE - {"random_models"}), "bs4", "playwright"])
+BESIDE = {name for name in BESIDE - {"random_models"} if not name.startswith("test_")}
+OTHERS = "|".join([*BESIDE, "bs4", "playwright"])
 OF_THE_BOOK = rf"^ *(from|import) ({OTHERS})\b|__file__"
 
 
