@@ -17,7 +17,7 @@ BESIDE = {
 }
 BESIDE = {name for name in BESIDE - {"random_models"} if not name.startswith("test_")}
 OTHERS = "|".join([*BESIDE, "bs4", "playwright"])
-OF_THE_BOOK = rf"^ *(from|import) ({OTHERS})\b|__file__"
+OF_THE_BOOK = rf"^ *(from|import) ({OTHERS})\b|Path\(__file__"
 
 
 def walk_oldest(work: Path) -> Iterator[Row]:
