@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -172,6 +173,7 @@ def with_few_icons(css, icons, static):
 
 def subset_font(file, signs):
     """A font of these signs only, as the `src` of a stylesheet."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of each table
     font = load_font(file, Options())
     subsetter = Subsetter()
     subsetter.populate(unicodes=signs)
