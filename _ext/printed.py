@@ -103,7 +103,7 @@ def for_paper(text):
         file.find_previous_sibling("p").decompose()  # take it with you
         file.decompose()
     for code in text.select("details.hide"):
-        code.find_parent(class_="cell")["class"] += ["of-figure"]
+        mark(code.find_parent(class_="cell"), "of-figure")
         code.decompose()
     for output in text.select('.cell:-soup-contains("check(") > .cell_output'):
         if "No answer yet" in output.get_text():
@@ -113,15 +113,18 @@ def for_paper(text):
         how.append("judges it and gives hints.")
     for pre in text.find_all("pre"):
         if pre.get_text().count("\n") <= SHORT:
-            pre["class"] = "short"
+            mark(pre, "short")
     for table in text.find_all("table"):
         if len(table.find_all("tr")) <= SHORT:
-            table["class"] = [*table.get("class", []), "short"]
-    for p in text.select("h2 + p, h3 + p"):
-        p["class"] = [*p.get("class", []), "before"]
-    for p in text.find_all("p"):
-        if p.get_text().rstrip().endswith(":"):
-            p["class"] = [*p.get("class", []), "before"]
+            mark(table, "short")
+    leading = [p for p in text.find_all("p") if p.get_text().rstrip().endswith(":")]
+    for p in [*text.select("h2 + p, h3 + p"), *leading]:
+        mark(p, "before")
+
+
+def mark(tag, name: str) -> None:
+    """Give a tag one more class."""
+    tag["class"] = [*tag.get("class", []), name]
 
 
 def solutions(articles, soup):

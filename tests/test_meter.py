@@ -156,6 +156,7 @@ def test_an_open_file_stays_open(data):
 
 
 ROW = "2026-02-23 18:00,300\n"
+NEW_PANDAS = int(pd.__version__.split(".")[0]) >= 3  # time of older ones begins in 1677
 
 
 @pytest.mark.parametrize(
@@ -176,16 +177,18 @@ ROW = "2026-02-23 18:00,300\n"
         (GOOD.replace("400", "-2").encode(), "1 readings are negative, -2"),
         (GOOD.replace("300", "30\0").encode(), "zero bytes"),
         (GOOD.replace("300", '"300').encode(), "as many cells.*EOF inside string"),
-        (GOOD.replace("400", "9" * 400).encode(), "infinite|'9+[.]{3}9+' in line 3"),
+        (GOOD.replace("400", "9" * 400).encode(),
+         "infinite" if NEW_PANDAS else "'9+[.]{3}9+' in line 3"),
         (GOOD.replace("400", "1" * 1_000_000).encode(), "power '1+[.]{3}1+' in line 3"),
         (b"time,power" + b"x" * 1_000_000, "it has 'time', 'powerx+[.]{3}x+';"),
         (GOOD.replace("18:01", "17:59").encode(), "goes back in time"),
         (GOOD.replace("18:01", "18:00").encode(), "1 stamps come twice"),
         (GOOD.replace("18:01", "18:01+01:00").encode(), "all or none"),
         (GOOD.replace("18:01", "18:00:60").encode(), "'2026-02-23 18:00:60' in line 3 is no time"),
-        (GOOD.encode() + b"1500-02-23 18:00,300\n", "goes back in time|is no time"),
+        (GOOD.encode() + b"1500-02-23 18:00,300\n",
+         "goes back in time" if NEW_PANDAS else "is no time"),
         (b"time,power\n1500-01-01 00:00,300\n1500-01-01 00:01,300\n" + ROW.encode(),
-         "276,.* steps of .* is a stamp wrong|is no time"),  # pandas 2 begins in 1677
+         "276,.* steps of .* is a stamp wrong" if NEW_PANDAS else "is no time"),
     ],
 )  # fmt: skip
 def test_hostile_files_are_refused_in_words(data, message):
