@@ -460,8 +460,8 @@ def _(emission: Normal, values, weights, pseudo_count=0.0, min_scale=0.0):
     ).sum(0)
     variance = variance / _total(weights, values.ndim)
     scale = torch.where(_visited(weights, values.ndim), variance.sqrt(), emission.scale)
-    scale = _held_open(scale, _spread(values), emission.scale)
-    return Normal(mean, scale.clamp(min=min_scale))
+    scale = scale.clamp(min=min_scale)
+    return Normal(mean, _held_open(scale, _spread(values), emission.scale))
 
 
 @weighted_fit.register
@@ -473,6 +473,7 @@ def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0, min_scale
     )
     visited = _visited(weights, 3)
     covariance = torch.where(visited, covariance, emission.covariance_matrix)
+    covariance = _widened_covariance(covariance, min_scale)
     # Each dimension in units of its own spread, so that one floor suits them all.
     spread = _spread(values)  # (D,)
     units = spread[:, None] * spread
@@ -482,7 +483,7 @@ def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0, min_scale
         *(x.clamp(min=0).sqrt() for x in (variances, torch.ones_like(spread), before))
     )
     covariance = units * (axes @ torch.diag_embed(scales.square()) @ axes.mT)
-    return _widened(MultivariateNormal(mean, covariance), min_scale)
+    return MultivariateNormal(mean, covariance)
 
 
 def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
@@ -626,12 +627,19 @@ def _widened(emission: Distribution, min_scale: float) -> Distribution:
         return Independent(base, emission.reinterpreted_batch_ndims)
     if isinstance(emission, Normal) and (emission.scale < min_scale).any():
         return Normal(emission.loc, emission.scale.clamp(min=min_scale))
-    if isinstance(emission, MultivariateNormal) and min_scale:
-        variances, axes = torch.linalg.eigh(emission.covariance_matrix)
-        if (variances < min_scale**2).any():
-            variances = torch.diag_embed(variances.clamp(min=min_scale**2))
-            return MultivariateNormal(emission.loc, axes @ variances @ axes.mT)
+    if isinstance(emission, MultivariateNormal):
+        covariance = _widened_covariance(emission.covariance_matrix, min_scale)
+        return MultivariateNormal(emission.loc, covariance)
     return emission
+
+
+def _widened_covariance(covariance: Tensor, min_scale: float) -> Tensor:
+    """Covariances (K, D, D) with no direction narrower than `min_scale`."""
+    if not min_scale:
+        return covariance
+    variances, axes = torch.linalg.eigh(covariance)
+    variances = torch.diag_embed(variances.clamp(min=min_scale**2))
+    return axes @ variances @ axes.mT
 
 
 def _warn_of_equal_states(name: str, start: HMM, end: HMM, learn) -> None:
