@@ -31,7 +31,8 @@ from hmmlib.checks import (
     as_tensor,
     told,
 )
-from hmmlib.hmm import HMM, Sample, as_probs, log, log_prob, parameters, rebuilt
+from hmmlib.emissions import in_support, log, log_prob, parameters, rebuilt
+from hmmlib.hmm import HMM, Sample, as_probs
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
 from hmmlib.recursion import (
     Potentials,
@@ -313,7 +314,7 @@ class FactorialHMM:
                     " or NaN where one is missing"
                 )
             shape = (len(there), *[1] * len(self.sizes), *there.shape[1:])
-            inside = self.emission.support.check(there.reshape(shape))
+            inside = in_support(self.emission, there.reshape(shape))
             inside = inside.reshape(len(there), -1).any(-1)
             if not inside.all():
                 raise ValueError(

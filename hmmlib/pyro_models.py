@@ -18,7 +18,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hmmlib.checks import as_count, as_kind
-from hmmlib.hmm import HMM, log, parameters, symbol_log_probs
+from hmmlib.emissions import log, parameters, symbol_log_probs
+from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood
 
 _guides = itertools.count()

@@ -12,6 +12,7 @@ LAYERS = [  # a module may import from rows above its own
         "recursion",
         "kernels",
         "scores",
+        "emissions",
         "draw",
         "plot",
         "show",
