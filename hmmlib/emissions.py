@@ -28,6 +28,8 @@ from torch.distributions import (
     constraints,
 )
 
+from hmmlib.logs import log, logsumexp
+
 # Names of one quantity, of which a distribution is given one
 ALTERNATIVES = (
     ("probs", "logits"),
@@ -54,14 +56,6 @@ class Part(NamedTuple):
         return self.owner.arg_constraints[self.attribute]
 
 
-def log(probs: Tensor) -> Tensor:
-    """log probs, with log 0 = -inf and a gradient of 0 there, not NaN."""
-    if not probs.requires_grad:
-        return probs.log()
-    forbidden = probs == 0
-    return probs.masked_fill(forbidden, 1.0).log().masked_fill(forbidden, -torch.inf)
-
-
 def log_prob(emission: Distribution, values: Tensor) -> Tensor:
     """log p(values | state): (..., 1, *event_shape) -> (..., K). -inf if impossible.
 
@@ -81,8 +75,8 @@ def log_prob(emission: Distribution, values: Tensor) -> Tensor:
         return table[(*torch.meshgrid(*states, indexing="ij"), values.long())]
     if isinstance(emission, MixtureSameFamily):
         padded = values.unsqueeze(-1 - len(emission.event_shape))
-        parts = log_prob(emission.component_distribution, padded)
-        return logsumexp(parts + symbol_log_probs(emission.mixture_distribution), -1)
+        inside = log_prob(emission.component_distribution, padded)
+        return logsumexp(inside + symbol_log_probs(emission.mixture_distribution), -1)
     if isinstance(emission, Bernoulli):
         log_p, log_q = _log_odds(emission)
         return torch.where(values == 1, log_p, log_q)
@@ -131,15 +125,6 @@ def in_support(emission: Distribution, values: Tensor) -> Tensor:
         padded = values.unsqueeze(-1 - len(emission.event_shape))
         return in_support(emission.component_distribution, padded).any(-1)
     return emission.support.check(values)
-
-
-def logsumexp(scores: Tensor, dim: int) -> Tensor:
-    """torch.logsumexp, but where every term is log 0 the gradient is 0 and not NaN."""
-    if not scores.requires_grad:
-        return scores.logsumexp(dim)
-    nothing = scores.detach().amax(dim).isneginf()
-    filled = scores.masked_fill(nothing.unsqueeze(dim), 0.0)
-    return filled.logsumexp(dim).masked_fill(nothing, -torch.inf)
 
 
 def innermost(emission: Distribution) -> Distribution:

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Normal
 
 from hmmlib.checks import as_count, as_lengths, as_seed, as_steps, as_tensor
-from hmmlib.emissions import (  # noqa: F401  (some, for those who look for them here)
+from hmmlib.emissions import (  # noqa: F401  (some are also imported from here)
     in_support,
     innermost,
-    log,
     log_prob,
     of_valid,
     parameters,
@@ -21,6 +20,7 @@ from hmmlib.emissions import (  # noqa: F401  (some, for those who look for them
     symbol_log_probs,
 )
 from hmmlib.kernels import copied_rows, copied_values, sum_to_one
+from hmmlib.logs import log
 from hmmlib.recursion import Potentials
 from hmmlib.scores import Scores
 
@@ -170,7 +170,10 @@ class HMM:
             or observations.requires_grad
         ):
             return None
-        given = np.ascontiguousarray(observations.numpy())
+        try:
+            given = np.ascontiguousarray(observations.numpy())
+        except RuntimeError:  # inside of torch.func
+            return None
         if type(self.emission) is Categorical:
             rows = np.empty(given.shape, dtype=np.int64)
             if observations.dtype in SYMBOLS and copied_rows(given, len(table), rows):
@@ -316,10 +319,25 @@ def as_probs(name: str, values, shape: str) -> Tensor:
     half = probs.dtype != precision and precision.is_floating_point
     eps = torch.finfo(precision if half else probs.dtype).eps
     tolerance = max(1e-6, eps**0.5)
-    if probs.device.type == "cpu" and probs.dtype is torch.float64:
-        rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
-        if sum_to_one(rows, tolerance):
-            return probs
+    try:
+        if probs.device.type == "cpu" and probs.dtype is torch.float64:
+            rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
+            if sum_to_one(rows, tolerance):
+                return probs
+    except RuntimeError:
+        pass  # inside of torch.func, which shows its numbers to torch alone
+    try:
+        _check_probs(name, probs, tolerance)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name}: got a tensor whose numbers cannot be looked at, as inside of"
+            " torch.func.vmap; needs a loop over models, or a batch of sequences (N, T)"
+        ) from error
+    return probs / probs.sum(-1, keepdim=True) if half else probs
+
+
+def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
+    """Raise ValueError unless each row is a distribution."""
     wrong = ~((probs >= 0) & probs.isfinite())
     if wrong.any():
         where = wrong.nonzero()[0].tolist()
@@ -335,7 +353,6 @@ def as_probs(name: str, values, shape: str) -> Tensor:
         raise ValueError(
             f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}"
         )
-    return probs / sums.unsqueeze(-1) if half else probs
 
 
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:

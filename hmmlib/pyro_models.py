@@ -18,9 +18,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hmmlib.checks import as_count, as_kind
-from hmmlib.emissions import log, parameters, symbol_log_probs
+from hmmlib.emissions import parameters, symbol_log_probs
 from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood
+from hmmlib.logs import log
 
 _guides = itertools.count()
 

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hmmlib"
 LAYERS = [  # a module may import from rows above its own
-    {"palette", "checks"},
+    {"palette", "checks", "logs"},
     {
         "recursion",
         "kernels",
