@@ -364,7 +364,18 @@ def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
     first = log(hmm.initial_probs).expand(1, num_states, num_states)
     others = log(hmm.transition_matrix).expand(num_steps - 1, num_states, num_states)
     uniform = torch.zeros_like(hmm.initial_probs)
-    return dist.DiscreteHMM(uniform, torch.cat([first, others]), _to_pyro(hmm.emission))
+    # Pyro holds observations against a bound for each state, such as a number of trials,
+    # as if these were steps.
+    bounds = vars(hmm.emission.support).values()
+    validate = None
+    if any(isinstance(bound, Tensor) and bound.ndim for bound in bounds):
+        validate = False
+    return dist.DiscreteHMM(
+        uniform,
+        torch.cat([first, others]),
+        _to_pyro(hmm.emission),
+        validate_args=validate,
+    )
 
 
 def _to_pyro(emission: torch.distributions.Distribution):
@@ -382,9 +393,6 @@ def _to_pyro(emission: torch.distributions.Distribution):
         inner = emission.mixture_distribution, emission.component_distribution
         return twin(*map(_to_pyro, inner))
     given = arguments(emission, {})
-    trials = given.get("total_count")
-    if isinstance(trials, Tensor) and (trials == trials.flatten()[0]).all():
-        given["total_count"] = trials.flatten()[0]  # DiscreteHMM wants one for all states
     if "probs" in given and ((given["probs"] == 0) | (given["probs"] == 1)).any():
         # torch and Pyro would hold probabilities of 0 and 1 away from there.
         if not isinstance(emission, torch.distributions.Bernoulli):
