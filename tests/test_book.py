@@ -224,6 +224,13 @@ def test_cited_works_are_in_the_bibliography(path):
         assert address in bibliography
 
 
+def test_the_glossary_is_in_alphabetical_order():
+    page = (ROOT / "chapters/appendix/glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^(?![ `#])(.+)$", page, flags=re.M)
+    assert len(terms) > 50
+    assert terms == sorted(terms, key=str.casefold)
+
+
 def test_notation_names_code_that_exists():
     """Each `name` of the last column is found in the module that its row names."""
     page = (ROOT / "chapters/appendix/notation.md").read_text()
