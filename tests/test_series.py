@@ -37,10 +37,17 @@ def test_nile():
 
 def test_factorial_cost():
     cost = series.factorial_cost()
-    assert list(cost.columns) == ["method", "K", "M", "seconds"]
-    assert (cost["seconds"] > 0).all() and not cost.duplicated(
-        ["method", "K", "M"]
-    ).any()
+    assert list(cost.columns) == ["task", "method", "K", "M", "seconds"]
+    assert (cost["seconds"] > 0).all()
+    assert not cost.duplicated(["task", "method", "K", "M"]).any()
+    methods = cost.groupby("task")["method"].agg(set).to_dict()
+    assert methods == {
+        "likelihood": {"factored", "flat", "Pyro"},
+        "smoothing": {"factored", "flat", "mean field"},
+        "decoding": {"factored", "flat", "ICM"},
+    }
+    most = cost.groupby("method")["M"].max()
+    assert (most.drop("flat") == most.max()).all() and most["flat"] < most.max()
 
 
 def test_peers():
