@@ -2,6 +2,10 @@
 
 import hashlib
 import re
+import runpy
+
+import torch
+from torch.testing import assert_close
 
 import pandas as pd
 
@@ -40,10 +44,41 @@ def test_nile():
 
 def test_factorial_cost():
     cost = series.factorial_cost()
-    assert list(cost.columns) == ["method", "K", "M", "seconds"]
-    assert (cost["seconds"] > 0).all() and not cost.duplicated(
-        ["method", "K", "M"]
-    ).any()
+    assert list(cost.columns) == ["task", "method", "K", "M", "seconds"]
+    assert (cost["seconds"] > 0).all()
+    assert not cost.duplicated(["task", "method", "K", "M"]).any()
+    methods = cost.groupby("task")["method"].agg(set).to_dict()
+    assert methods == {
+        "likelihood": {"factored", "flat", "Pyro"},
+        "smoothing": {"factored", "flat", "mean field"},
+        "decoding": {"factored", "flat", "ICM"},
+    }
+    most = cost.groupby("method")["M"].max()
+    assert (most.drop("flat") == most.max()).all() and most["flat"] < most.max()
+
+
+def test_what_is_timed_for_a_task_answers_that_task():
+    """The exact methods agree, and the table holds what the script times."""
+    script = runpy.run_path(str(ROOT / "benchmarks/factorial_cost.py"))
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = script["appliances"](2)
+        x = model.sample(15, seed=0).observations
+        calls = script["methods"](model, x)
+        results = {name: call() for name, (call, _) in calls.items()}
+    finally:
+        torch.set_default_dtype(dtype)
+    script["check_same_answers"](results)
+    cost = series.factorial_cost()
+    assert set(results) == set(zip(cost["task"], cost["method"], strict=True))
+
+    joint = results["smoothing", "flat"].smoothed_probs.reshape(15, 3, 3)
+    for m, probs in enumerate(results["smoothing", "factored"].smoothed_probs):
+        assert_close(probs, joint.sum(dim=2 - m))
+        assert results["smoothing", "mean field"][m].shape == probs.shape
+    best = results["decoding", "factored"].states
+    assert results["decoding", "ICM"].states.shape == best.shape == (15, 2)
 
 
 def test_peers():

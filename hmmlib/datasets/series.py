@@ -24,9 +24,10 @@ def nile() -> pd.Series:
 
 
 def factorial_cost() -> pd.DataFrame:
-    """Seconds per step of methods for M chains of K states: method, K, M, seconds.
+    """Seconds per step of methods for M chains of K states: task, method, K, M, seconds.
 
-    Measured by `benchmarks/factorial_cost.py`. Used in chapter 7.
+    The task is likelihood, smoothing or decoding; of mean field (smoothing) and ICM
+    (decoding) it is one sweep. Measured by `benchmarks/factorial_cost.py`. Used in chapter 7.
     """
     return _read("factorial_cost.csv")
 
