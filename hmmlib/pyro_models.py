@@ -2,10 +2,10 @@
 
 A story returns its hidden states and its observations, two lists over time. Its states
 carry `infer={"enumerate": "parallel"}`, so that Pyro can sum them out; its observations
-are given, or drawn when they are None. For `evidence`, `best_path`, `posterior_paths`,
-`fit_svi` and `sample_nuts` an observation that is NaN is missing.
+are given, or drawn when they are None. An observation that is NaN is missing.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -28,13 +28,10 @@ from hmmlib.logs import log
 _guides = itertools.count()
 
 
-class MissingIfNaN(Messenger):
-    """Around a story: an observation that is NaN in any component says nothing.
+class _Missing(Messenger):
+    """Around a story: an observation that is NaN in any component says nothing."""
 
-    >>> story = MissingIfNaN()(signal_story)
-    """
-
-    def _pyro_sample(self, msg) -> None:
+    def _pyro_sample(self, msg) -> None:  # Pyro's name for what handlers do at a site
         value = msg["value"]
         if msg["is_observed"] and isinstance(value, Tensor) and value.isnan().any():
             seen, event_dim = ~value.isnan(), msg["fn"].event_dim
@@ -44,6 +41,18 @@ class MissingIfNaN(Messenger):
             msg["value"] = value.nan_to_num(1.0)  # any number will do
 
 
+def nan_is_missing(story: Callable) -> Callable:
+    """The story, in which an observation that is NaN is missing; also for your own ones."""
+
+    @functools.wraps(story)
+    def told(*args, **kwargs):
+        with _Missing():
+            return story(*args, **kwargs)
+
+    return told
+
+
+@nan_is_missing
 def weather_story(
     initial_probs: Tensor,
     transition_matrix: Tensor,
@@ -73,6 +82,7 @@ def weather_story(
     return states, seen
 
 
+@nan_is_missing
 def signal_story(
     initial_probs: Tensor,
     transition_matrix: Tensor,
@@ -101,6 +111,7 @@ def signal_story(
     return states, seen
 
 
+@nan_is_missing
 def factorial_story(
     initial_probs: Sequence[Tensor],
     transition_matrices: Sequence[Tensor],
@@ -130,6 +141,7 @@ def factorial_story(
     return states, seen
 
 
+@nan_is_missing
 def house_story(
     initial_probs: Sequence[Tensor],
     transition_matrices: Sequence[Tensor],
@@ -245,7 +257,6 @@ def fit_svi(
     if isinstance(guide, AutoGuide) and guide.prototype_trace is None:
         guide._pyro_name = f"{type(guide).__name__}_{next(_guides)}"
     pyro.set_rng_seed(seed)
-    story = MissingIfNaN()(story)
     sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).nodes.values()
     discrete = any(site.get("infer", {}).get("enumerate") for site in sites)
     elbo = TraceEnum_ELBO(max_plate_nesting=1) if discrete else Trace_ELBO()
@@ -276,7 +287,6 @@ def sample_nuts(
     value that belongs to no site. Hoffman & Gelman 2014. Taught in chapter 5.
     """
     pyro.set_rng_seed(seed)
-    story = MissingIfNaN()(story)
     if initial is not None:
         sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).stochastic_nodes
         if set(initial) - set(sites):
@@ -301,7 +311,7 @@ def evidence(story: Callable, *args, **kwargs) -> float:
         """Nothing to approximate."""
 
     return -TraceEnum_ELBO(max_plate_nesting=0).loss(
-        MissingIfNaN()(story), empty_guide, *args, **kwargs
+        story, empty_guide, *args, **kwargs
     )
 
 
@@ -311,11 +321,13 @@ def best_path(story: Callable, *args, **kwargs) -> Tensor:
     `infer_discrete` at temperature 0 runs the enumeration with max in the place of sum.
     Taught in chapter 4.
     """
-    decode = infer_discrete(
-        MissingIfNaN()(story), first_available_dim=-1, temperature=0
+    states, _ = infer_discrete(story, first_available_dim=-1, temperature=0)(
+        *args, **kwargs
     )
-    states, _ = decode(*args, **kwargs)
-    return _stacked([_each(step, lambda z: z.reshape(())) for step in states])
+    several = isinstance(states[0], list)  # M states at each step
+    steps = states if several else [[state] for state in states]
+    path = torch.stack([torch.stack([z.reshape(()) for z in step]) for step in steps])
+    return path if several else path[:, 0]
 
 
 def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tensor:
@@ -325,30 +337,22 @@ def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tenso
     `infer_discrete` at temperature 1, for `num_samples` copies of the story in one
     plate. Raises ValueError for fewer than one. Taught in chapter 3.
     """
-    num_samples = as_count("num_samples", num_samples)
 
     def copies(*args, **kwargs):
         """The story, told `num_samples` times at once."""
         with pyro.plate("samples", num_samples, dim=-1):
             return story(*args, **kwargs)
 
-    draw = infer_discrete(MissingIfNaN()(copies), first_available_dim=-2, temperature=1)
-    states, _ = draw(*args, **kwargs)
-    paths = _stacked(
-        [_each(step, lambda z: z.reshape(-1).expand(num_samples)) for step in states]
+    if num_samples < 1:
+        raise ValueError(f"num_samples: got {num_samples}, needs at least 1")
+    states, _ = infer_discrete(copies, first_available_dim=-2, temperature=1)(
+        *args, **kwargs
     )
-    return paths.movedim(-1, 0)
-
-
-def _each(states, change: Callable):
-    """The state of a step, or those of its M chains, changed."""
-    return [change(z) for z in states] if isinstance(states, list) else change(states)
-
-
-def _stacked(steps: list) -> Tensor:
-    """T states as (T, ...), or T lists of M states as (T, M, ...)."""
-    several = isinstance(steps[0], list)
-    return torch.stack([torch.stack(step) if several else step for step in steps])
+    several = isinstance(states[0], list)  # M states at each step
+    steps = states if several else [[state] for state in states]
+    steps = [[z.reshape(-1).expand(num_samples) for z in step] for step in steps]
+    paths = torch.stack([torch.stack(step, dim=-1) for step in steps], dim=1)
+    return paths if several else paths[..., 0]
 
 
 def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:

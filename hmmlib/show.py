@@ -153,14 +153,15 @@ def show_changes(before, after) -> HTML:
 
 
 def _source(each) -> str:
-    """The text of a function or class, without the decorator that compiles it."""
+    """The text of a function or class, without the decorator that compiles or wraps it."""
     source = textwrap.dedent(inspect.getsource(each)).rstrip()
-    return source[source.index("def ") :] if hasattr(each, "py_func") else source
+    decorated = hasattr(each, "py_func") or hasattr(each, "__wrapped__")
+    return source[source.index("def ") :] if decorated else source
 
 
 def _code(function) -> list[str]:
     """The lines of a function without its docstring."""
-    source = textwrap.dedent(inspect.getsource(function))
+    source = _source(function)
     body = ast.parse(source).body[0].body
     lines = source.rstrip().splitlines()
     if ast.get_docstring(ast.parse(source).body[0]):
