@@ -58,12 +58,14 @@ def as_observations(observations) -> Tensor:
     return as_tensor("observations", _with_nan(observations))
 
 
-def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor:
+def as_steps(
+    observations, event_shape: tuple[int, ...], lengths=None, ragged: bool = True
+) -> Tensor:
     """Observations as (T, *event_shape), or (N, T, *event_shape) for a batch; NaN: missing.
 
     A DataFrame is one sequence, a row each step. Raises ValueError for another shape, for
     no step, and for a column (T, 1) of single values without `lengths`: it may be meant as
-    one sequence or as T of them.
+    one sequence or as T of them. `ragged` says whether the caller can pass lengths.
     """
     values, event = as_observations(observations), tuple(event_shape)
     found, is_table = tuple(values.shape), hasattr(observations, "columns")
@@ -89,12 +91,11 @@ def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor
     if 0 in steps:
         raise ValueError(f"observations: got shape {found}, needs at least one step")
     if lengths is None and len(steps) == 2 and steps[1] == 1 < steps[0]:
-        flat, each = "reshape(-1)", f"lengths=[1] * {steps[0]}"
-        if event:
-            flat = f"reshape{(steps[0], *event)}"
+        flat = f"reshape{(steps[0], *event)}" if event else "reshape(-1)"
+        each = f"pass lengths=[1] * {steps[0]}" if ragged else "call with one at a time"
         raise ValueError(
             f"observations: got shape {found}; for one sequence of {steps[0]} steps use"
-            f" .{flat}, for {steps[0]} sequences of one step pass {each}"
+            f" .{flat}, for {steps[0]} sequences of one step {each}"
         )
     return values
 

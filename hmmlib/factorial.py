@@ -289,7 +289,7 @@ class FactorialHMM:
         return log_initial, tuple(log(a) for a in self.transition_matrices)
 
     def _observations(self, observations) -> Tensor:
-        return as_steps(observations, self.emission.event_shape).to(
+        return as_steps(observations, self.emission.event_shape, ragged=False).to(
             self.initial_probs[0].dtype
         )
 
