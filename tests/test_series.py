@@ -4,10 +4,9 @@ import hashlib
 import re
 import runpy
 
+import pandas as pd
 import torch
 from torch.testing import assert_close
-
-import pandas as pd
 
 from benchmarks.peers import merged
 from chapters import ROOT
