@@ -221,9 +221,7 @@ class HMM:
 
         Read as `potentials` says, but values are not looked at. Raises ValueError.
         """
-        return as_steps(observations, self.emission.event_shape, lengths).to(
-            self.initial_probs.device, self.initial_probs.dtype
-        )
+        return as_steps(observations, self.emission.event_shape, lengths)
 
     def observed_values(
         self, observations, lengths=None, observed=None
@@ -234,7 +232,9 @@ class HMM:
         for what it refuses.
         """
         emission, event_shape = self.emission, self.emission.event_shape
-        observations = self.steps_of(observations, lengths)
+        observations = self.steps_of(observations, lengths).to(
+            self.initial_probs.device, self.initial_probs.dtype
+        )
         steps = observations.shape[: observations.ndim - len(event_shape)]
         seen = ~observations.isnan()
         if event_shape:
