@@ -21,7 +21,16 @@ from torch.distributions import Categorical, Distribution, Normal
 from tqdm.auto import tqdm
 
 import hmmlib.kernels as kernels
-from hmmlib.checks import WHOLE, as_count, as_kind, as_number, as_seed, as_tensor, told
+from hmmlib.checks import (
+    WHOLE,
+    as_count,
+    as_kind,
+    as_number,
+    as_seed,
+    as_steps,
+    as_tensor,
+    told,
+)
 from hmmlib.hmm import HMM, Sample, as_probs, log, log_prob, parameters, rebuilt
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
 from hmmlib.recursion import (
@@ -280,21 +289,9 @@ class FactorialHMM:
         return log_initial, tuple(log(a) for a in self.transition_matrices)
 
     def _observations(self, observations) -> Tensor:
-        observations = as_tensor("observations", observations).to(
+        return as_steps(observations, self.emission.event_shape).to(
             self.initial_probs[0].dtype
         )
-        event = tuple(self.emission.event_shape)
-        steps = observations.shape[: observations.ndim - len(event)]
-        if (
-            len(steps) not in (1, 2)
-            or 0 in steps
-            or tuple(observations.shape[len(steps) :]) != event
-        ):
-            found, tail = tuple(observations.shape), "".join(f", {n}" for n in event)
-            raise ValueError(
-                f"observations: got shape {found}, needs (T{tail}) or (N, T{tail}), T >= 1"
-            )
-        return observations
 
     def _log_likelihoods(self, values: Tensor) -> Tensor:
         """log p(x_t | z_t) of (T, *event) values; (T, *S), 0 where NaN."""

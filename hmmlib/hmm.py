@@ -17,14 +17,13 @@ from torch.distributions import (
     OneHotCategorical,
 )
 
-from hmmlib.checks import as_count, as_lengths, as_seed, as_tensor
+from hmmlib.checks import as_count, as_lengths, as_seed, as_steps, as_tensor
 from hmmlib.kernels import copied_rows, copied_values, sum_to_one
 from hmmlib.recursion import Potentials
 from hmmlib.scores import Scores
 
 SYMBOLS = (torch.int64, torch.int32, torch.uint8)
 READINGS = (torch.float64, torch.float32)
-RAGGED = "; for sequences of different lengths, pad them and pass lengths"
 
 
 class Sample(NamedTuple):
@@ -106,9 +105,12 @@ class HMM:
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
         """The model and its observations as `Potentials`, ready for inference.
 
-        observations  (T, *event_shape), or (N, T, *event_shape) for a batch; a NaN, in any
-                      component, means that the step is missing. A column (T, 1) of
-                      numbers is T sequences of one step; flatten it
+        observations  (T, *event_shape), or (N, T, *event_shape) for a batch: a tensor, an
+                      array, a list, a pandas Series, or a DataFrame, which is one sequence
+                      and for an emission of single values has one column. NaN, None, NA
+                      or a mask, in any component, means that the step is missing. A column
+                      (T, 1) of single values is refused, unless `lengths` says that these
+                      are T sequences
         lengths       (N,) integers, for sequences of different lengths; the rest is not read
         observed      (T,) or (N, T) booleans, False where an observation is missing
 
@@ -122,6 +124,11 @@ class HMM:
             if scores is not None:
                 return Potentials(log_initial, (log_transition,), scores)
         values, seen = self.observed_values(observations, lengths, observed)
+        return self.potentials_of(values, seen, lengths)
+
+    def potentials_of(self, values: Tensor, seen: Tensor, lengths=None) -> Potentials:
+        """`potentials` of what `observed_values` returned."""
+        log_initial, log_transition, table = self._logarithms()
         if lengths is not None:
             lengths = as_lengths(lengths, seen.shape).to(seen.device)
         if type(self.emission) is Categorical:
@@ -155,6 +162,7 @@ class HMM:
             or observations.is_nested
             or observations.ndim not in (1, 2)
             or observations.numel() == 0
+            or (observations.shape[1:] == (1,) and len(observations) > 1)
             or observations.device.type != "cpu"
             or table.device.type != "cpu"
             or observations.requires_grad
@@ -203,6 +211,15 @@ class HMM:
             object.__setattr__(self, "_kept", (versions, logs))
         return logs
 
+    def steps_of(self, observations, lengths=None) -> Tensor:
+        """The observations as one tensor (T, *event_shape) or (N, T, *event_shape).
+
+        Read as `potentials` says, but values are not looked at. Raises ValueError.
+        """
+        return as_steps(observations, self.emission.event_shape, lengths).to(
+            self.initial_probs.device, self.initial_probs.dtype
+        )
+
     def observed_values(
         self, observations, lengths=None, observed=None
     ) -> tuple[Tensor, Tensor]:
@@ -211,30 +228,20 @@ class HMM:
         Arguments as for `potentials`, whose checks are all made here. Raises ValueError
         for what it refuses.
         """
-        emission = self.emission
-        observations = as_tensor("observations", observations, RAGGED).to(
-            self.initial_probs.device, self.initial_probs.dtype
-        )
-        found, event_shape = tuple(observations.shape), emission.event_shape
-        steps = found[: len(found) - len(event_shape)]  # (T,) or (N, T)
-        if len(steps) not in (1, 2) or found[len(steps) :] != tuple(event_shape):
-            needs = "".join(f", {size}" for size in event_shape)
-            raise ValueError(
-                f"observations: got shape {found}, needs (T{needs}) or (N, T{needs})"
-            )
-        if 0 in steps:
-            raise ValueError(
-                f"observations: got shape {found}, needs at least one step"
-            )
+        emission, event_shape = self.emission, self.emission.event_shape
+        observations = self.steps_of(observations, lengths)
+        steps = observations.shape[: observations.ndim - len(event_shape)]
         seen = ~observations.isnan()
         if event_shape:
             seen = seen.flatten(len(steps)).all(-1)
         if observed is not None:
             observed = as_tensor("observed", observed).to(seen.device)
+            if observed.shape == (*steps, 1):  # a column, as tables give
+                observed = observed.squeeze(-1)
             if observed.dtype != torch.bool or observed.shape != steps:
                 found = f"{observed.dtype} of shape {tuple(observed.shape)}"
                 raise ValueError(
-                    f"observed: got {found}, needs booleans of shape {steps}"
+                    f"observed: got {found}, needs booleans of shape {tuple(steps)}"
                 )
             seen = seen & observed
         if lengths is not None:

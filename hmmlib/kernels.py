@@ -428,11 +428,12 @@ def normalise(counts, old, pseudo_count, probs):
 
 
 @compiled
-def fit_gaussians(moments, loc, scale, smallest, new_loc, new_scale):
+def fit_gaussians(moments, loc, scale, smallest, least, new_loc, new_scale):
     """Means and scales (K,) from moments (3, K) about `loc`, as `passes` sums them up.
 
-    A state without weight keeps its own. False where squares cancel, or a scale is below
-    `smallest` times that of all observations: then look at the observations themselves.
+    A state without weight keeps its own. No scale is below `least`. False where squares
+    cancel that would show above it, or a scale is below `smallest` times that of all
+    observations: then look at the observations themselves.
     """
     everything, middle, around, safe = 0.0, 0.0, 0.0, True
     for k in range(len(loc)):
@@ -444,8 +445,9 @@ def fit_gaussians(moments, loc, scale, smallest, new_loc, new_scale):
         if moments[0, k] > 0.0:
             shift, square = moments[1, k] / moments[0, k], moments[2, k] / moments[0, k]
             variance = square - shift * shift
-            safe &= variance > 1e-6 * square
+            safe &= max(variance, least * least) > 1e-6 * square
             new_loc[k], new_scale[k] = loc[k] + shift, np.sqrt(max(variance, 0.0))
+            new_scale[k] = max(new_scale[k], least)
             apart = new_loc[k] - middle
             around += moments[0, k] * (variance + apart * apart)
     for k in range(len(loc)):  # `around` is the variance of all, by its law of total

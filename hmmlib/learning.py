@@ -43,8 +43,10 @@ from hmmlib.inference import expected_counts, log_likelihood, total_counts
 from hmmlib.kernels import fit_gaussians, normalise
 
 PARTS = ("initial_probs", "transition_matrix", "emission")
-# No state may shrink to a point: of the scale of all observations, in each dimension.
+# No state may shrink onto one value: of the spread of its neighbours, in each dimension.
 SMALLEST_SCALE = 1e-4
+NEIGHBOURS = 0.05  # of all distinct values, side by side ...
+WIDTH = 0.157  # ... and the median width they take up in Normal(0, 1)
 MOST_STATES = 10_000  # of two paths that are compared
 
 
@@ -66,6 +68,7 @@ def em_step(
     observed=None,
     learn: Collection[str] = PARTS,
     pseudo_count: float = 0.0,
+    min_scale: float = 0.0,
 ) -> tuple[HMM, Tensor]:
     """One step of Baum-Welch: the new model, and log p(x) of the old one, shape ().
 
@@ -73,12 +76,20 @@ def em_step(
     emission the maximum-likelihood fit in which observation t counts p(z_t | x) times.
     `learn` names the parts that move. `pseudo_count` is added to each possible start, move
     and symbol, which is a Dirichlet(1 + pseudo_count) prior. What has probability 0 keeps
-    it, and a state that is never visited keeps its parameters. log p(x), plus the log
-    prior, never falls. Raises ValueError for impossible observations, and for a family
-    without a weighted fit. Rabiner 1989, eqs. 40a-c and 109-111. Taught in chapter 5.
+    it, and a state that is never visited keeps its parameters. No Gaussian is narrower
+    than `min_scale`, a standard deviation in the unit of the observations. log p(x), plus
+    the log prior, never falls, if the scales of `hmm` are at least `min_scale`. Raises
+    ValueError for impossible observations, and for a family without a weighted fit.
+    Rabiner 1989, eqs. 40a-c and 109-111. Taught in chapter 5.
     """
     pseudo_count = _check_options(hmm, learn, pseudo_count)
-    potentials = hmm.potentials(observations, lengths, observed)
+    min_scale = _min_scale(min_scale)
+    folded = type(hmm.emission) in (Categorical, Normal)  # `uses` may be all it takes
+    if folded:
+        potentials = hmm.potentials(observations, lengths, observed)
+    else:
+        values, seen = hmm.observed_values(observations, lengths, observed)
+        potentials = hmm.potentials_of(values, seen, lengths)
     counts = total_counts(potentials)
     initial_probs, transition_matrix, emission = (
         hmm.initial_probs,
@@ -91,13 +102,15 @@ def em_step(
         transition_matrix = _normalised(
             counts.transitions, transition_matrix, pseudo_count
         )
-    if emission is None:
-        emission = _fit_to_uses(hmm.emission, counts.uses, pseudo_count)
-    if emission is None:  # the steps themselves are needed
-        values, seen = hmm.observed_values(observations, lengths, observed)
-        states = expected_counts(potentials).states
+    if emission is None and folded:
+        emission = _fit_to_uses(hmm.emission, counts.uses, pseudo_count, min_scale)
+    if emission is None:  # the posterior of every step is needed
+        states = counts.uses
+        if folded:
+            values, seen = hmm.observed_values(observations, lengths, observed)
+            states = expected_counts(potentials).states
         weights = states[seen] if len(values) < seen.numel() else states.flatten(0, -2)
-        emission = weighted_fit(hmm.emission, values, weights, pseudo_count)
+        emission = weighted_fit(hmm.emission, values, weights, pseudo_count, min_scale)
     model = HMM.of_checked(initial_probs, transition_matrix, emission)
     return model, counts.log_likelihood
 
@@ -112,22 +125,31 @@ def fit_em(
     observed=None,
     learn: Collection[str] = PARTS,
     pseudo_count: float = 0.0,
+    min_scale: float = 0.0,
     progress: bool = False,
 ) -> Fit:
     """Baum-Welch from `hmm` until a step gains less than `tolerance` nats.
 
     A model, its log-likelihoods from the start on, and whether it converged; if `num_iters`
-    steps were not enough, a warning says by how much the last one still moved. Options as
-    in `em_step`. `progress` shows a bar. Taught in chapter 5.
+    steps were not enough, a warning says by how much the last one still moved, and another
+    one names states that no step has told apart. Options as in `em_step`; a start that is
+    narrower than `min_scale` is widened first. `progress` shows a bar. Taught in chapter 5.
     """
     num_iters = as_count("num_iters", num_iters, least=0)
-    tolerance = _tolerance(tolerance)
+    tolerance, min_scale = _tolerance(tolerance), _min_scale(min_scale)
     pseudo_count = _check_options(hmm, learn, pseudo_count)
     dtype, model = hmm.initial_probs.dtype, _cast(hmm, torch.float64)
+    if "emission" in learn and min_scale:
+        model = HMM.of_checked(
+            model.initial_probs,
+            model.transition_matrix,
+            _widened(model.emission, min_scale),
+        )
+    observations = model.steps_of(observations, lengths)
     scores, gain = [], torch.inf
     for _ in tqdm(range(num_iters), disable=not progress):
         step, score = em_step(
-            model, observations, lengths, observed, learn, pseudo_count
+            model, observations, lengths, observed, learn, pseudo_count, min_scale
         )
         scores.append((score, score + log_prior(model, learn, pseudo_count)))
         if len(scores) > 1:
@@ -139,6 +161,7 @@ def fit_em(
         score = log_likelihood(model.potentials(observations, lengths, observed)).sum()
         scores.append((score, score + log_prior(model, learn, pseudo_count)))
         gain = (scores[-1][1] - scores[-2][1]).item() if num_iters else torch.inf
+    _warn_of_equal_states("fit_em", hmm, model, learn)
     return _told("fit_em", _cast(model, dtype), scores, gain, tolerance)
 
 
@@ -203,6 +226,7 @@ def fit_gradient(
         gain = abs(scores[-1][1] - scores[-2][1]).item()
     with torch.no_grad():
         model = _cast(build(), dtype)
+    _warn_of_equal_states("fit_gradient", hmm, model, learn)
     return _told("fit_gradient", model, scores, gain, tolerance)
 
 
@@ -355,7 +379,7 @@ def align_states(reference, estimate) -> Tensor:
 
 
 def _fit_to_uses(
-    emission: Distribution, uses: Tensor, pseudo_count: float
+    emission: Distribution, uses: Tensor, pseudo_count: float, min_scale: float
 ) -> Distribution | None:
     """The fit of `weighted_fit`, from what `total_counts` made of the weights on the way.
 
@@ -371,7 +395,7 @@ def _fit_to_uses(
     if given and all(_is_plain(each) for each in given):
         loc, scale = (x.contiguous().numpy() for x in given[1:])
         new = np.empty_like(loc), np.empty_like(scale)
-        if fit_gaussians(uses.numpy(), loc, scale, SMALLEST_SCALE, *new):
+        if fit_gaussians(uses.numpy(), loc, scale, SMALLEST_SCALE, min_scale, *new):
             loc, scale = map(torch.from_numpy, new)
             return of_valid(Normal, loc=loc, scale=scale)
     return None
@@ -379,14 +403,20 @@ def _fit_to_uses(
 
 @singledispatch
 def weighted_fit(
-    emission: Distribution, values: Tensor, weights: Tensor, pseudo_count: float = 0.0
+    emission: Distribution,
+    values: Tensor,
+    weights: Tensor,
+    pseudo_count: float = 0.0,
+    min_scale: float = 0.0,
 ) -> Distribution:
     """argmax over parameters of sum_n weights[n, k] log p(values[n] | k); the same family.
 
     `values` is (n, *event_shape), `weights` (n, K). A state without weight keeps its
-    parameters. A scale is held above a ten-thousandth of that of all values, with a warning:
-    the likelihood of a state that shrinks onto one value has no maximum. `pseudo_count` is
-    for categorical emissions. Raises ValueError for a family without such a fit.
+    parameters. A Gaussian that shrinks onto one value, where the likelihood has no maximum,
+    is stopped with a warning: at a ten-thousandth of the spread of neighbouring values, or
+    at the scale of `emission` if that is smaller still, so that the likelihood never falls.
+    `min_scale` is a floor of the caller's own, without a warning. `pseudo_count` is for
+    categorical emissions. Raises ValueError for a family without such a fit.
     """
     name = type(emission).__name__
     raise ValueError(
@@ -395,13 +425,13 @@ def weighted_fit(
 
 
 @weighted_fit.register
-def _(emission: Independent, values, weights, pseudo_count=0.0):
-    base = weighted_fit(emission.base_dist, values, weights, pseudo_count)
+def _(emission: Independent, values, weights, pseudo_count=0.0, min_scale=0.0):
+    base = weighted_fit(emission.base_dist, values, weights, pseudo_count, min_scale)
     return Independent(base, emission.reinterpreted_batch_ndims)
 
 
 @weighted_fit.register
-def _(emission: Categorical, values, weights, pseudo_count=0.0):
+def _(emission: Categorical, values, weights, pseudo_count=0.0, min_scale=0.0):
     if values.ndim == 1:
         counts = weights.new_zeros(emission.probs.shape[::-1])  # (V, K)
         counts = counts.index_add(0, values.long(), weights).mT
@@ -412,17 +442,17 @@ def _(emission: Categorical, values, weights, pseudo_count=0.0):
 
 
 @weighted_fit.register
-def _(emission: Bernoulli, values, weights, pseudo_count=0.0):
+def _(emission: Bernoulli, values, weights, pseudo_count=0.0, min_scale=0.0):
     return Bernoulli(probs=_mean(values, weights, emission.probs).clamp(0.0, 1.0))
 
 
 @weighted_fit.register
-def _(emission: Poisson, values, weights, pseudo_count=0.0):
+def _(emission: Poisson, values, weights, pseudo_count=0.0, min_scale=0.0):
     return Poisson(_mean(values, weights, emission.rate))
 
 
 @weighted_fit.register
-def _(emission: Normal, values, weights, pseudo_count=0.0):
+def _(emission: Normal, values, weights, pseudo_count=0.0, min_scale=0.0):
     mean = _mean(values, weights, emission.loc)
     squares = (values.unsqueeze(1) - mean).square()  # (n, K, ...)
     variance = (
@@ -430,11 +460,12 @@ def _(emission: Normal, values, weights, pseudo_count=0.0):
     ).sum(0)
     variance = variance / _total(weights, values.ndim)
     scale = torch.where(_visited(weights, values.ndim), variance.sqrt(), emission.scale)
-    return Normal(mean, _held_open(scale, _spread(values)))
+    scale = scale.clamp(min=min_scale)
+    return Normal(mean, _held_open(scale, _spread(values), emission.scale))
 
 
 @weighted_fit.register
-def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0):
+def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0, min_scale=0.0):
     mean = _mean(values, weights, emission.loc)  # (K, D)
     apart = values.unsqueeze(1) - mean  # (n, K, D)
     covariance = torch.einsum("nk,nki,nkj->kij", weights, apart, apart) / _total(
@@ -442,11 +473,15 @@ def _(emission: MultivariateNormal, values, weights, pseudo_count=0.0):
     )
     visited = _visited(weights, 3)
     covariance = torch.where(visited, covariance, emission.covariance_matrix)
+    covariance = _widened_covariance(covariance, min_scale)
     # Each dimension in units of its own spread, so that one floor suits them all.
     spread = _spread(values)  # (D,)
     units = spread[:, None] * spread
     variances, axes = torch.linalg.eigh(covariance / units)
-    scales = _held_open(variances.clamp(min=0).sqrt(), torch.ones_like(spread))
+    before = torch.linalg.eigvalsh(emission.covariance_matrix / units)[:, :1]
+    scales = _held_open(
+        *(x.clamp(min=0).sqrt() for x in (variances, torch.ones_like(spread), before))
+    )
     covariance = units * (axes @ torch.diag_embed(scales.square()) @ axes.mT)
     return MultivariateNormal(mean, covariance)
 
@@ -479,6 +514,11 @@ def _check_options(hmm: HMM, learn: Collection[str], pseudo_count: float) -> flo
 
 def _tolerance(tolerance: float) -> float:
     return as_number("tolerance", tolerance, "a number", lambda x: x == x)
+
+
+def _min_scale(min_scale: float) -> float:
+    needs = "a standard deviation of at least 0"
+    return as_number("min_scale", min_scale, needs, lambda x: 0 <= x < torch.inf)
 
 
 def _normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
@@ -536,9 +576,12 @@ def _mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
 
 
 def _spread(values: Tensor) -> Tensor:
-    """The scale of all values, 1 where they are all the same; event_shape.
+    """The spread of neighbouring values among (n, ...), 1 where all are the same; (...).
 
-    Raises ValueError where it is beyond all numbers.
+    The width that a twentieth of all distinct values takes up, on median over where it
+    lies, in units that give the standard deviation for Gaussian values; and at most the
+    standard deviation. Neither a few readings that are far off nor levels that are far apart
+    widen it. Raises ValueError where it is beyond all numbers.
     """
     spread = values.std(0, correction=0) if len(values) else torch.zeros(())
     if not spread.isfinite().all():
@@ -546,21 +589,76 @@ def _spread(values: Tensor) -> Tensor:
             f"observations: got values of up to {values.abs().max():.3g}, too large to be"
             " squared; needs other units"
         )
+    widths = [_width(column) for column in values.reshape(len(values), -1).T]
+    widths = torch.tensor(widths, dtype=spread.dtype).reshape(spread.shape)
+    spread = torch.minimum(spread, widths)
     return torch.where(spread > 0, spread, 1.0)
 
 
-def _held_open(scale: Tensor, spread: Tensor) -> Tensor:
-    """Scales, none below a ten-thousandth of the spread of all; says when one is held."""
-    smallest = SMALLEST_SCALE * spread
+def _width(values: Tensor) -> float:
+    """The median width of a window that holds a twentieth of the distinct values (n,)."""
+    distinct = np.unique(values.numpy(force=True))
+    if len(distinct) < 2:
+        return 0.0
+    apart = max(1, int(NEIGHBOURS * len(distinct)))
+    return float(np.median(distinct[apart:] - distinct[:-apart])) / WIDTH
+
+
+def _held_open(scale: Tensor, spread: Tensor, before: Tensor) -> Tensor:
+    """Scales, none below a ten-thousandth of `spread` or its value `before`, whichever is
+    smaller; says when one is held.
+    """
+    smallest = torch.minimum(SMALLEST_SCALE * spread, before)
     held = scale < smallest
     if held.any():
         which = sorted(set(held.nonzero()[:, 0].tolist()))
         warnings.warn(
             f"emission: the scale of state {which} shrank onto a value, held at a ten-thousandth"
-            " of the scale of all observations",
+            " of the spread of neighbouring observations",
             stacklevel=4,
         )
     return torch.where(held, smallest.expand_as(scale), scale)
+
+
+def _widened(emission: Distribution, min_scale: float) -> Distribution:
+    """The emission with no Gaussian in it narrower than `min_scale`, in any direction."""
+    if isinstance(emission, Independent):
+        base = _widened(emission.base_dist, min_scale)
+        return Independent(base, emission.reinterpreted_batch_ndims)
+    if isinstance(emission, Normal) and (emission.scale < min_scale).any():
+        return Normal(emission.loc, emission.scale.clamp(min=min_scale))
+    if isinstance(emission, MultivariateNormal):
+        covariance = _widened_covariance(emission.covariance_matrix, min_scale)
+        return MultivariateNormal(emission.loc, covariance)
+    return emission
+
+
+def _widened_covariance(covariance: Tensor, min_scale: float) -> Tensor:
+    """Covariances (K, D, D) with no direction narrower than `min_scale`."""
+    if not min_scale:
+        return covariance
+    variances, axes = torch.linalg.eigh(covariance)
+    variances = torch.diag_embed(variances.clamp(min=min_scale**2))
+    return axes @ variances @ axes.mT
+
+
+def _warn_of_equal_states(name: str, start: HMM, end: HMM, learn) -> None:
+    """Warn if states that began with the same emission ended with the same one."""
+    if "emission" not in learn or start.num_states == 1:
+        return
+    before, after = _table(start), _table(end)
+    ranks, groups = before.unique(dim=0, return_inverse=True)
+    if len(ranks) == len(before):
+        return
+    for group in range(len(ranks)):
+        states = (groups == group).nonzero().flatten()
+        if len(states) > 1 and torch.isclose(after[states], after[states[:1]]).all():
+            warnings.warn(
+                f"{name}: states {states.tolist()} started with the same emission, and no"
+                " step told them apart; needs different starts, such as those of"
+                " guess_emission or random_starts",
+                stacklevel=3,
+            )
 
 
 def _cast(hmm: HMM, dtype: torch.dtype) -> HMM:

@@ -228,7 +228,7 @@ REFUSED = [
     ),
     (lambda: random_model((2, 2)).smooth(torch.zeros(2, 3)), "got a batch, needs one"),
     (lambda: random_model((2, 2)).viterbi([1.0, math.inf]), "needs finite values"),
-    (lambda: random_model((2, 2)).viterbi([]), "T >= 1"),
+    (lambda: random_model((2, 2)).viterbi([]), "at least one step"),
     (lambda: mean_field(random_model((2, 2)), [1.0, math.inf]), "needs finite values"),
     (
         lambda: coordinate_ascent(random_model((2, 2)), [1.0], start=[[-1, -1]]),

@@ -135,7 +135,11 @@ VECTOR = HMM(
             {"observations": ["walk", "shop"]},
             "observations: got list, needs a tensor or a list of numbers",
         ),
-        (weather.hmm, {"observations": [0, 1], "lengths": [2]}, "lengths: got shape"),
+        (
+            weather.hmm,
+            {"observations": [0, 1], "lengths": [2]},
+            r"lengths: given for observations of one sequence, 2 steps, needs a batch \(N, T\)",
+        ),
         (
             weather.hmm,
             {"observations": [[0, 1]], "lengths": [3]},

@@ -396,10 +396,10 @@ def test_gaussians_from_their_moments():
     apart = x[:, None] - loc
     new_loc, new_scale = np.empty(3), np.empty(3)
 
-    def fitted(smallest=1e-4):
+    def fitted(smallest=1e-4, least=0.0):
         moments = torch.stack([(weights * apart**n).sum(0) for n in range(3)]).numpy()
         return kernels.fit_gaussians(
-            moments, loc.numpy(), scale.numpy(), smallest, new_loc, new_scale
+            moments, loc.numpy(), scale.numpy(), smallest, least, new_loc, new_scale
         )
 
     assert fitted()

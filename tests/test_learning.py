@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from random_models import rows
@@ -448,17 +449,87 @@ def test_restarts_are_ranked_by_what_was_maximised():
     assert objective == sorted(objective, reverse=True)
 
 
-def test_a_fit_that_fell_has_not_converged():
-    """A scale below the floor is widened at the first step, and the likelihood falls."""
+def test_a_start_narrower_than_the_floor_is_not_widened():
+    """Widening it would lower the likelihood."""
     x = torch.tensor([0.0, 1e-9, 5.0, 9.0, 4.0, 6.0]).double()
-    emission = Normal(
-        torch.tensor([0.0, 6.0]).double(), torch.tensor([1e-9, 2]).double()
-    )
+    scales = torch.tensor([1e-9, 2]).double()
+    emission = Normal(torch.tensor([0.0, 6.0]).double(), scales)
     start = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, emission)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="shrank onto a value"):
         fit = fit_em(start, x)
-    assert not fit.converged and fit.log_likelihoods[-1] < fit.log_likelihoods[0]
-    assert any("not converged" in str(each.message) for each in told)
+    assert fit.log_likelihoods.diff().min() >= -1e-9
+    assert_close(fit.model.emission.scale[0].item(), 1e-9)
+
+
+def two_levels(gap, n=400, noise=0.02):
+    """Readings of two levels that take turns of 40, and which one each belongs to."""
+    level = (np.arange(n) // 40) % 2
+    noise = np.random.default_rng(1).normal(0, noise, n)
+    return 7.0 + gap * level + noise, level
+
+
+@pytest.mark.parametrize(
+    ("gap", "sentinel"), [(0.1, 65535.0), (0.1, -1e6), (65528.0, None), (1e7, None)]
+)
+def test_what_is_far_off_does_not_widen_the_other_states(gap, sentinel):
+    """A sentinel, or levels that are far apart: each scale is that of its own readings."""
+    x, level = two_levels(gap)
+    means, start_scales, keep = [7.0, 7.0 + gap], [0.03, 0.03], np.ones(len(x), bool)
+    if sentinel is not None:
+        x[137], keep[137] = sentinel, False
+        means, start_scales = [*means, sentinel], [*start_scales, 1.0]
+    k = len(means)
+    moves = torch.full((k, k), 0.02).double() + (1 - 0.02 * k) * torch.eye(k).double()
+    emission = Normal(*(torch.tensor(v).double() for v in (means, start_scales)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the sentinel's own state shrinks onto it
+        fit = fit_em(HMM([1 / k] * k, moves, emission), x, num_iters=60)
+    assert fit.log_likelihoods.diff().min() >= -1e-6
+    for k in (0, 1):
+        expected = x[keep & (level == k)].std()
+        assert fit.model.emission.scale[k].item() == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("family", ["Normal", "Independent", "MultivariateNormal"])
+def test_no_gaussian_is_narrower_than_the_callers_floor(family):
+    """A start below it is widened, it holds at each step, and the likelihood rises."""
+    x, level = two_levels(1.0, noise=0.0)
+    x = x + 0.2 * np.random.default_rng(2).normal(size=400) * level
+    loc, scale = torch.tensor([7.0, 8.0]).double(), torch.tensor([0.01, 1.0]).double()
+    emission = Normal(loc, scale)
+    if family != "Normal":
+        x = x[:, None]
+        emission = Independent(Normal(loc[:, None], scale[:, None]), 1)
+    if family == "MultivariateNormal":
+        emission = MultivariateNormal(loc[:, None], scale[:, None, None] ** 2)
+    start = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], emission)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = fit_em(start, x, num_iters=200, min_scale=0.05)
+    scales = fit.model.emission.stddev.flatten()
+    assert_close(scales[0].item(), 0.05)  # exact readings
+    assert_close(scales[1].item(), x[level == 1].std(), rtol=1e-2, atol=0)
+    assert fit.log_likelihoods.diff().min() >= -1e-8
+    step, _ = em_step(start, x, min_scale=0.05)
+    assert step.emission.stddev.min() > 0.0499
+
+
+@pytest.mark.parametrize("min_scale", [-1.0, float("nan"), float("inf"), "wide"])
+def test_a_floor_that_is_none_is_refused(min_scale):
+    with pytest.raises(ValueError, match="min_scale: got"):
+        fit_em(weather.hmm, [0, 1], min_scale=min_scale)
+
+
+@pytest.mark.parametrize("fit", [fit_em, fit_gradient])
+def test_states_that_nothing_tells_apart_are_named(fit):
+    x, _ = two_levels(1.0)
+    one, sticky = torch.tensor([7.0, 7.0, 9.0]).double(), torch.eye(3) * 0.7 + 0.1
+    start = HMM([1 / 3] * 3, sticky, Normal(one, torch.ones(3).double()))
+    with pytest.warns(UserWarning) as told:
+        fit(start, x, **({"num_steps": 5} if fit is fit_gradient else {}))
+    said = [str(each.message) for each in told]
+    assert any("states [0, 1] started with the same emission" in each for each in said)
+    assert not any("[0, 1, 2]" in each for each in said)
 
 
 def test_learning_in_single_precision_keeps_zeros_and_what_is_never_visited():
