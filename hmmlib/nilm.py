@@ -397,7 +397,9 @@ def _start(seen: Tensor, num_states: int, knee: float, floor: float) -> HMM:
     """States from clusters of the readings (n,), each of them likely to stay."""
     squeezed = seen if knee == np.inf else knee * torch.log1p(seen / knee)
     unit = torch.ones(num_states, dtype=seen.dtype)
-    centres = guess_emission(Normal(0 * unit, unit), squeezed).loc
+    with warnings.catch_warnings():  # a cluster of equal values is no fault: see `floor`
+        warnings.filterwarnings("ignore", message=".*shrank onto a value")
+        centres = guess_emission(Normal(0 * unit, unit), squeezed).loc
     nearest = (squeezed[:, None] - centres).abs().argmin(dim=1)
     members = [seen[nearest == k] for k in range(num_states)]
     level = torch.stack([each.mean() for each in members])
