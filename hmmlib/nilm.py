@@ -25,12 +25,13 @@ from hmmlib.learning import fit_em, guess_emission
 from hmmlib.meter import Source, as_time, check_power, checked, refuse_register
 
 REST = "rest"
+UNSEEN = 0.01  # added to the count of each move: what was never seen is not impossible
 STAY = 0.95  # of the chain that learning starts from
 FLOOR = 20.0  # watts: no state is narrower
 WATTS_OF_A_PLUG = 9000.0  # a 32 A circuit gives less
 WATTS_OF_ANYTHING = (1.0, 100_000.0)  # where the largest reading is to be expected
 MOST_BELOW = 0.01  # of the times, appliances may seem to draw more than the mains
-ENOUGH = 1e-3  # nats gained per reading, below which learning stops
+ENOUGH = 1e-4  # nats gained per reading, below which learning stops
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +131,7 @@ def learn_appliance(
         num_iters=num_iters,
         tolerance=ENOUGH * len(seen),
         learn=("transition_matrix", "emission"),
+        pseudo_count=UNSEEN,
         min_scale=floor,
     ).model
     counts = total_counts(learned.potentials(values))
