@@ -27,7 +27,7 @@ from hmmlib.meter import Source, as_time, check_power, checked, refuse_register
 REST = "rest"
 UNSEEN = 0.01  # added to the count of each move: what was never seen is not impossible
 STAY = 0.95  # of the chain that learning starts from
-FLOOR = 20.0  # watts: no state is narrower
+FLOOR = 15.0  # watts: no state is narrower
 WATTS_OF_A_PLUG = 9000.0  # a 32 A circuit gives less
 WATTS_OF_ANYTHING = (1.0, 100_000.0)  # where the largest reading is to be expected
 MOST_BELOW = 0.01  # of the times, appliances may seem to draw more than the mains
