@@ -5,10 +5,14 @@
 Every task goes from observations and ready parameters to the answer. All libraries take
 turns in one process, after a first call that compiles and is not counted; the table holds
 medians. A peer that is not installed leaves its column empty. Writes
-hmmlib/datasets/peers.csv, which chapter 9 shows.
+hmmlib/datasets/peers.csv, which chapter 9 shows; of a comparison that is not run the file
+keeps the rows it has:
+
+    python benchmarks/peers.py --emissions factorial
 """
 
 import argparse
+import hashlib
 import logging
 import platform
 import statistics
@@ -306,17 +310,24 @@ def compare(size: str, emission: str, quick: bool) -> list[dict]:
 
 
 def flattened(sizes: tuple[int, ...], quick: bool) -> list[dict]:
-    """The best path of a day of several chains, against hmmlearn on the flat chain."""
+    """The best path of a day of several chains, against the same chain made flat, with
+    one state for each joint state: by hmmlib itself, and by hmmlearn.
+    """
     sticky = [0.9 * torch.eye(k).double() + 0.1 / k for k in sizes]
     even = [torch.full((k,), 1 / k).double() for k in sizes]
     means = [100.0 * 1.7**m * torch.arange(k).double() for m, k in enumerate(sizes)]
     model = FactorialHMM(even, sticky, additive_gaussian(means, 30.0))
     x = model.sample(1440, seed=0).observations
-    made = {"hmmlib": {"Viterbi": lambda: float(model.viterbi(x).log_joint)}}
+    flat = model.flattened()
+    made = {
+        "hmmlib": {"Viterbi": lambda: float(model.viterbi(x).log_joint)},
+        "hmmlib flat": {
+            "Viterbi": lambda: float(viterbi(flat.potentials(x)).log_joint)
+        },
+    }
     try:
         from hmmlearn.hmm import GaussianHMM
 
-        flat = model.flattened()
         peer = GaussianHMM(flat.num_states, "diag", init_params="")
         peer.startprob_ = flat.initial_probs.numpy()
         peer.transmat_ = flat.transition_matrix.numpy()
@@ -394,6 +405,14 @@ def take_turns(size, emission, tasks, made, quick) -> list[dict]:
     return rows
 
 
+def merged(stored: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
+    """Stored rows, but for each size and emission that was run, the fresh ones."""
+    parts = [
+        dict(list(t.groupby(["size", "emission"], sort=False))) for t in (stored, fresh)
+    ]
+    return pd.concat((parts[0] | parts[1]).values(), ignore_index=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -418,12 +437,15 @@ def main() -> None:
         rows += svi(steps, options.quick)
     table = pd.DataFrame(rows)
     if not options.no_file:
-        table.to_csv(TARGET, index=False, lineterminator="\n")
+        stored = pd.read_csv(TARGET, dtype=str) if TARGET.exists() else table[:0]
+        merged(stored, table).to_csv(TARGET, index=False, lineterminator="\n")
+        print(hashlib.sha256(TARGET.read_bytes()).hexdigest(), "for SOURCES.md")
     table["seconds"] = table["seconds"].astype(float)
     wide = table.pivot_table(
         "seconds", ["size", "emission", "task"], "library", sort=False
     )
-    ours, peers = wide.pop("hmmlib"), wide
+    ours = wide.pop("hmmlib")
+    peers = wide.drop(columns="hmmlib flat", errors="ignore")
     print((peers.min(axis=1) / ours).unstack("task").round(2).to_string())
     for package in (
         "hmmlib",

@@ -201,40 +201,41 @@ def trellis(
 
 
 def plate(
-    hidden: str = "$z_t$",
-    observed: str = "$x_t$",
+    hidden: Sequence[str] = ("$z_1$", "$z_2$", "$z_T$"),
+    observed: Sequence[str] = ("$x_1$", "$x_2$", "$x_T$"),
     parameters: tuple[str, str, str] = (r"$\pi$", "$A$", "$B$"),
-    plate_label: str = "$t = 1, …, T$",
-    loop_label: str = "$z_{t-1}$",
+    plate_label: str = "$n = 1, …, N$",
     ax: Axes | None = None,
 ) -> Axes:
-    """The model in plate notation: one step in a box that stands for all T of them.
+    """The model in plate notation: the box stands for N independent sequences.
 
-    `parameters` label the start, the transition and the emission; the loop is the
-    dependence on the step before.
+    `hidden` and `observed` label the first two steps and the last. `parameters` label the
+    start, the transition and the emission; they stand outside, since all sequences share
+    them.
     """
     graph = nx.DiGraph()
-    graph.add_node("state", label=hidden, pos=(1.6, 0), color=HIDDEN)
-    graph.add_node("seen", label=observed, pos=(1.6, -1), color=OBSERVED)
-    places = dict(zip(parameters, [(0, 0.3), (0, -0.3), (0, -1)], strict=True))
-    for label, place in places.items():
-        graph.add_node(label, label="", pos=place, color=INK)
-        target = "seen" if label == parameters[2] else "state"
-        graph.add_edge(label, target)
-    graph.add_edge("state", "seen")
-    ax = _canvas(ax, 4.2, 2.7)
-    box = {
-        "boxstyle": "round,pad=0,rounding_size=0.08",
-        "fill": False,
-        "edgecolor": INK,
-    }
-    ax.add_patch(FancyBboxPatch((1.1, -1.65), 1.75, 2.15, **box))
-    ax.text(2.8, -1.6, legible(plate_label), ha="right", va="bottom", fontsize=11)
+    columns = (0, 1, 2.4)  # with dots between the second and the last
+    for t, column in enumerate(columns):
+        graph.add_node(("z", t), label=hidden[t], pos=(column, 0), color=HIDDEN)
+        graph.add_node(("x", t), label=observed[t], pos=(column, -1), color=OBSERVED)
+        graph.add_edge(("z", t), ("x", t))
+        if t:
+            graph.add_edge(("z", t - 1), ("z", t))
+    places = [(-1, 0), (1.35, 0.95), (0.5, -2.05)]
+    reached = [[("z", 0)], [("z", 1), ("z", 2)], [("x", t) for t in range(3)]]
+    for m, place in enumerate(places):
+        graph.add_node(m, label="", pos=place, color=INK)
+        graph.add_edges_from((m, node) for node in reached[m])
+    ax = _canvas(ax, 5.0, 3.9)
+    box = {"boxstyle": "round,pad=0,rounding_size=0.08", "fill": False}
+    ax.add_patch(FancyBboxPatch((-0.5, -1.65), 3.4, 2.15, edgecolor=INK, **box))
+    ax.text(2.85, -1.6, legible(plate_label), ha="right", va="bottom", fontsize=11)
     _render(
-        graph, ax, node_size=[60 if name in places else NODE_SIZE for name in graph]
+        graph, ax, node_size=[60 if node in range(3) else NODE_SIZE for node in graph]
     )
-    _loop(ax, (1.6, 0), np.array([1.0, 0.0]), loop_label, NODE_SIZE)
-    for label, (x, y) in places.items():
+    dots = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+    ax.text(1.65, 0, "…", ha="center", va="center", fontsize=13, bbox=dots)
+    for label, (x, y) in zip(parameters, places, strict=True):
         ax.text(x - 0.12, y, legible(label), ha="right", va="center", fontsize=13)
     return ax
 

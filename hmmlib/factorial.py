@@ -31,8 +31,10 @@ from hmmlib.checks import (
     as_tensor,
     told,
 )
-from hmmlib.hmm import HMM, Sample, as_probs, log, log_prob, parameters, rebuilt
+from hmmlib.emissions import in_support, log_prob, parameters, rebuilt
+from hmmlib.hmm import HMM, Sample, as_probs
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
+from hmmlib.logs import log, logsumexp
 from hmmlib.recursion import (
     Potentials,
     backward,
@@ -181,7 +183,7 @@ class FactorialHMM:
 
     def log_likelihood(self, observations, progress: bool = False) -> Tensor:
         """log p(x_{1:T}), shape (); -inf if impossible."""
-        return self._starts(observations, torch.logsumexp, progress)[1]
+        return self._starts(observations, logsumexp, progress)[1]
 
     def viterbi(self, observations, progress: bool = False) -> BestPath:
         """The most probable joint path: its log joint (), its states (T, M).
@@ -224,10 +226,10 @@ class FactorialHMM:
             # at < top; and on the right, since a state of probability 0 has no width.
             return torch.searchsorted(heights, at, right=True)[..., 0]
 
-        starts, evidence = self._starts(observations, torch.logsumexp, progress)
+        starts, evidence = self._starts(observations, logsumexp, progress)
         self._possible(evidence)
         return self._traced(
-            starts, observations, torch.logsumexp, draw, progress, num_samples
+            starts, observations, logsumexp, draw, progress, num_samples
         )
 
     def smooth(self, observations, progress: bool = False) -> Smoothed:
@@ -237,9 +239,7 @@ class FactorialHMM:
         where it fits. Raises ValueError for impossible observations.
         """
         kept = []
-        starts, evidence = self._starts(
-            observations, torch.logsumexp, progress, kept=kept
-        )
+        starts, evidence = self._starts(observations, logsumexp, progress, kept=kept)
         self._possible(evidence)
         after = torch.zeros(self.sizes, dtype=evidence.dtype)
         blocks = self._blocks(self._observations(observations))
@@ -251,7 +251,7 @@ class FactorialHMM:
             if kept:
                 alpha = kept.pop()
             else:
-                alpha, _ = self._forward(start, scores, torch.logsumexp)
+                alpha, _ = self._forward(start, scores, logsumexp)
             # What is known from later blocks enters as one more likelihood of the last step.
             known = torch.cat([scores[:-1], scores[-1:] + after])
             beta, before = self._backward(known)
@@ -313,7 +313,7 @@ class FactorialHMM:
                     " or NaN where one is missing"
                 )
             shape = (len(there), *[1] * len(self.sizes), *there.shape[1:])
-            inside = self.emission.support.check(there.reshape(shape))
+            inside = in_support(self.emission, there.reshape(shape))
             inside = inside.reshape(len(there), -1).any(-1)
             if not inside.all():
                 raise ValueError(
@@ -400,7 +400,7 @@ class FactorialHMM:
             _, matrices = self._moves()
             beta = backward(Potentials(known[0], matrices, known))
             turned = [matrix.mT for matrix in matrices]
-            return beta, move(known[0] + beta[0], turned, torch.logsumexp)
+            return beta, move(known[0] + beta[0], turned, logsumexp)
         scores = loops.flat(known)
         messages, onward = np.empty_like(scores), np.empty(scores.shape[1])
         turned = np.ascontiguousarray(loops.moves.transpose(0, 2, 1))

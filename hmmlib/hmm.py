@@ -1,6 +1,5 @@
 """The model: how the hidden state starts, how it moves, and what it emits."""
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,17 +7,20 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import (
-    Bernoulli,
-    Categorical,
-    Distribution,
-    Independent,
-    Normal,
-    OneHotCategorical,
-)
+from torch.distributions import Categorical, Distribution, Normal
 
 from hmmlib.checks import as_count, as_lengths, as_seed, as_steps, as_tensor
+from hmmlib.emissions import (  # noqa: F401  (some are also imported from here)
+    in_support,
+    innermost,
+    log_prob,
+    of_valid,
+    parameters,
+    rebuilt,
+    symbol_log_probs,
+)
 from hmmlib.kernels import copied_rows, copied_values, sum_to_one
+from hmmlib.logs import log
 from hmmlib.recursion import Potentials
 from hmmlib.scores import Scores
 
@@ -168,7 +170,10 @@ class HMM:
             or observations.requires_grad
         ):
             return None
-        given = np.ascontiguousarray(observations.numpy())
+        try:
+            given = np.ascontiguousarray(observations.numpy())
+        except RuntimeError:  # inside of torch.func
+            return None
         if type(self.emission) is Categorical:
             rows = np.empty(given.shape, dtype=np.int64)
             if observations.dtype in SYMBOLS and copied_rows(given, len(table), rows):
@@ -295,84 +300,6 @@ class HMM:
         return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
 
 
-def log(probs: Tensor) -> Tensor:
-    """log probs, with log 0 = -inf and a gradient of 0 there, not NaN."""
-    if not probs.requires_grad:
-        return probs.log()
-    forbidden = probs == 0
-    return probs.masked_fill(forbidden, 1.0).log().masked_fill(forbidden, -torch.inf)
-
-
-def log_prob(emission: Distribution, values: Tensor) -> Tensor:
-    """log p(values | state): (..., 1, *event_shape) -> (..., K). -inf if impossible.
-
-    It is `emission.log_prob`, with an honest log 0: torch holds the probabilities of a
-    Categorical, OneHotCategorical or Bernoulli at least 2e-16 away from 0 and 1, so that its
-    log 0 would be -36; and it refuses a value that only some states can emit.
-    """
-    if isinstance(emission, Independent):
-        log_probs = log_prob(emission.base_dist, values)
-        axes = emission.reinterpreted_batch_ndims
-        return log_probs.flatten(-axes).sum(-1) if axes else log_probs
-    if isinstance(emission, OneHotCategorical):
-        return log_prob(emission._categorical, values.argmax(-1))
-    if isinstance(emission, Categorical):
-        table = symbol_log_probs(emission)  # (K, ..., V)
-        states = (torch.arange(size, device=table.device) for size in table.shape[:-1])
-        return table[(*torch.meshgrid(*states, indexing="ij"), values.long())]
-    if isinstance(emission, Bernoulli):
-        if emission._param is emission.probs:
-            return log(torch.where(values == 1, emission.probs, 1 - emission.probs))
-        return torch.nn.functional.logsigmoid(
-            torch.where(values == 1, emission.logits, -emission.logits)
-        )
-    possible = emission.support.check(values)
-    if possible.all():
-        return emission.log_prob(values)
-    unchecked = copy.copy(emission)
-    unchecked._validate_args = False
-    return unchecked.log_prob(values).masked_fill(~possible, -torch.inf)
-
-
-def symbol_log_probs(emission: Categorical) -> Tensor:
-    """log p(symbol | state); shape (K, V), with -inf for probability 0."""
-    given = emission._param
-    return log(given) if given is emission.probs else given
-
-
-def innermost(emission: Distribution) -> Distribution:
-    """The distribution that any number of `Independent` wrap."""
-    return (
-        innermost(emission.base_dist) if isinstance(emission, Independent) else emission
-    )
-
-
-def parameters(emission: Distribution) -> dict[str, Tensor]:
-    """The parameters that a distribution was given, by name: each quantity once."""
-    emission = innermost(emission)
-    names = set(emission.arg_constraints)
-    if {"probs", "logits"} <= names:
-        names -= {"logits" if emission._param is emission.probs else "probs"}
-    if "scale_tril" in names:
-        names -= {"covariance_matrix", "precision_matrix"}
-    return {name: getattr(emission, name) for name in sorted(names)}
-
-
-def of_valid(family: type, **parameters: Tensor) -> Distribution:
-    """The distribution of parameters that were looked at; it checks values, as others do."""
-    distribution = family(**parameters, validate_args=False)
-    del distribution._validate_args
-    return distribution
-
-
-def rebuilt(emission: Distribution, parameters: dict[str, Tensor]) -> Distribution:
-    """The same family with other parameters."""
-    if isinstance(emission, Independent):
-        base = rebuilt(emission.base_dist, parameters)
-        return Independent(base, emission.reinterpreted_batch_ndims)
-    return type(emission)(**parameters)
-
-
 def as_probs(name: str, values, shape: str) -> Tensor:
     """`values` as a floating-point tensor whose last axis sums to one.
 
@@ -392,10 +319,25 @@ def as_probs(name: str, values, shape: str) -> Tensor:
     half = probs.dtype != precision and precision.is_floating_point
     eps = torch.finfo(precision if half else probs.dtype).eps
     tolerance = max(1e-6, eps**0.5)
-    if probs.device.type == "cpu" and probs.dtype is torch.float64:
-        rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
-        if sum_to_one(rows, tolerance):
-            return probs
+    try:
+        if probs.device.type == "cpu" and probs.dtype is torch.float64:
+            rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
+            if sum_to_one(rows, tolerance):
+                return probs
+    except RuntimeError:
+        pass  # inside of torch.func, which shows its numbers to torch alone
+    try:
+        _check_probs(name, probs, tolerance)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name}: got a tensor whose numbers cannot be looked at, as inside of"
+            " torch.func.vmap; needs a loop over models, or a batch of sequences (N, T)"
+        ) from error
+    return probs / probs.sum(-1, keepdim=True) if half else probs
+
+
+def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
+    """Raise ValueError unless each row is a distribution."""
     wrong = ~((probs >= 0) & probs.isfinite())
     if wrong.any():
         where = wrong.nonzero()[0].tolist()
@@ -411,7 +353,6 @@ def as_probs(name: str, values, shape: str) -> Tensor:
         raise ValueError(
             f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}"
         )
-    return probs / sums.unsqueeze(-1) if half else probs
 
 
 def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:
@@ -424,7 +365,7 @@ def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None
     finite = (
         values.isfinite().flatten(2).all(-1) if values.ndim > 2 else values.isfinite()
     )
-    impossible = ~(emission.support.check(values) & finite).any(1)
+    impossible = ~(in_support(emission, values) & finite).any(1)
     if impossible.any():
         which = impossible.nonzero()[0].item()
         *sequence, step = seen.nonzero()[which].tolist()

@@ -10,16 +10,15 @@ else, and what scaling cannot represent, through `hmmlib.recursion`. The answers
 only in float32 the recursion loses digits of posteriors from ten thousand steps on.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 import hmmlib.kernels as kernels
 from hmmlib.checks import as_count, as_kind, as_lengths, as_seed, as_tensor
+from hmmlib.logs import logsumexp
 from hmmlib.recursion import Potentials, backward, by_step, forward, move, trace_back
 from hmmlib.scores import Scores
 
@@ -73,14 +72,17 @@ class BestPath(NamedTuple):
 def log_likelihood(potentials: Potentials) -> Tensor:
     """log p(x_{1:T}) = logsumexp of alpha[T-1]; shape () or (N,). -inf if impossible.
 
-    Differentiable in every potential, once: the gradients are the expected counts
-    (Fisher's identity), and 0 where a potential is -inf. Cost T · M · K^(M+1). Rabiner
-    1989, eq. 21. Taught in chapter 2.
+    Differentiable in every potential: the gradients are the expected counts (Fisher's
+    identity), and 0 where a potential is -inf. So are the derivatives of these, which take
+    the longer way through the recursion, as several chains always do. Cost T · M ·
+    K^(M+1). Rabiner 1989, eq. 21. Taught in chapter 2.
     """
     if _is_chain_to_learn(potentials):  # checked there
-        (matrix,) = potentials.log_transitions
-        table = _table(potentials.log_likelihoods)
-        return _Evidence.apply(potentials.log_initial, matrix, table, potentials)
+        log_initial, (matrix,), scores, lengths = potentials
+        made_of = (_table(scores), None, None)
+        if type(scores) is Scores and scores.is_lazy():
+            made_of = scores.table, scores.rows, scores.values
+        return _Evidence.apply(log_initial, matrix, *made_of, lengths)[0]
     potentials = checked(potentials)
     if passes := _passes(potentials):
         return passes.log_likelihood
@@ -102,7 +104,7 @@ def filter_states(potentials: Potentials) -> Filtered:
     messages = alpha.unbind(time)
     predicted = [potentials.log_initial.expand_as(messages[0])]
     predicted += [
-        move(a, matrices, _logsumexp)
+        move(a, matrices, logsumexp)
         for a, matrices in zip(messages, log_transitions, strict=False)
     ]
     return Filtered(
@@ -321,68 +323,111 @@ def _check_values(potentials: Potentials) -> None:
             )
 
 
-class _LogSumExp(torch.autograd.Function):
-    """torch.logsumexp, but where every term is log 0 the gradient is 0 and not NaN."""
-
-    @staticmethod
-    def forward(ctx, scores, dim):
-        total = torch.logsumexp(scores, dim)
-        ctx.dim = dim
-        ctx.save_for_backward(scores, total)
-        return total
-
-    @staticmethod
-    def backward(ctx, gradient):
-        scores, total = ctx.saved_tensors
-        total = total.masked_fill(total.isneginf(), 0.0).unsqueeze(ctx.dim)
-        return gradient.unsqueeze(ctx.dim) * (scores - total).exp(), None
-
-
-_logsumexp = _LogSumExp.apply
-
-
 class _Evidence(torch.autograd.Function):
     """log p(x) of one chain, whose gradient is the expected counts (Fisher's identity).
 
-    Differentiated are the two tables of the chain, and the one that the scores are made of;
-    `potentials` tells how.
+    Differentiated are the two tables of the chain, and the one that the scores are made
+    of. Counts are worked out on the way, for the first derivative; higher ones are those of
+    the recursion.
     """
 
     @staticmethod
-    def forward(ctx, log_initial, log_transition, table, potentials):
-        potentials = checked(_detached(potentials))
+    def forward(log_initial, log_transition, table, rows, values, lengths):
+        """log p(x), and the expected counts if the compiled loops have them."""
+        tables = (x.detach() for x in (log_initial, log_transition, table))
+        log_initial, matrix, table = tables
+        scores = _scores(table, rows, values)
+        potentials = checked(Potentials(log_initial, (matrix,), scores, lengths))
         passes = None
-        if log_transition.ndim == 2:
+        if matrix.ndim == 2:
             passes = _passes(potentials, counted="all")
-        ctx.potentials, ctx.passes = potentials, passes
         if passes:
-            return passes.log_likelihood
-        return _evidence(potentials, forward(potentials))
+            return passes.log_likelihood, passes.starts, passes.moves, passes.uses
+        return _evidence(potentials, forward(potentials)), None, None, None
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
-        potentials, passes = ctx.potentials, ctx.passes
-        scores = potentials.log_likelihoods
-        weight = gradient.flatten()[0]
-        if passes and (gradient == weight).all():
-            moves, uses = passes.moves * weight, passes.uses * weight
-            return passes.starts * weight, moves, _table_gradient(scores, uses), None
+    def setup_context(ctx, inputs, output):
+        """Keep what `backward` needs."""
+        counts = [each for each in output[1:] if each is not None]
+        ctx.mark_non_differentiable(*counts)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *output[1:])
+
+    @staticmethod
+    def backward(ctx, gradient, *_):
+        """The counts times the gradient: those that are known, or of the recursion, which
+        has derivatives.
+        """
+        *tables, rows, values, lengths, starts, moves, uses = ctx.saved_tensors
+        nothing = (None,) * 3
+        if gradient is None:
+            return nothing + nothing
+        scores = _scores(tables[2], rows, values)
+        known = starts is not None and not torch.is_grad_enabled()
+        if known and (gradient == gradient.flatten()[0]).all():
+            found = starts, moves, _table_gradient(scores, uses)
+            return *(each * gradient.flatten()[0] for each in found), *nothing
+        potentials = Potentials(tables[0], (tables[1],), scores, lengths)
         weight = gradient[..., None, None]
-        if passes and (passes := _passes(potentials, smoothed=True, counted="each")):
+        passes = None
+        if known:
+            passes = _passes(checked(potentials), smoothed=True, counted="each")
+        if passes:
             states, pairs = passes.smoothed_probs * weight, passes.moves * weight
-        else:  # of impossible observations every gradient is 0, not NaN
-            alpha, beta = forward(potentials), backward(potentials)
-            states = (_probs(potentials, alpha + beta) * weight).nan_to_num(0.0)
-            pairs = _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
-            pairs = (pairs * weight[..., None]).nan_to_num(0.0)
-            (matrix,) = potentials.log_transitions
-            if matrix.ndim == 2:
+        else:
+            states, pairs = _posteriors(potentials, gradient)
+            if tables[1].ndim == 2:
                 pairs = pairs.sum(-3)
         starts = states.select(-2, 0)
         if states.ndim == 3:
             starts, pairs = starts.sum(0), pairs.sum(0)
-        return starts, pairs, _table_gradient(scores, _uses(scores, states)), None
+        return starts, pairs, _table_gradient(scores, _uses(scores, states)), *nothing
+
+    @staticmethod
+    def jvp(ctx, *_):
+        """Forward mode is refused."""
+        raise NotImplementedError(
+            "log_likelihood: has no forward-mode derivative, needs reverse mode, such as"
+            " torch.func.grad or torch.autograd.functional.hessian, in place of jvp, jacfwd"
+            " and torch.func.hessian"
+        )
+
+    @staticmethod
+    def vmap(info, in_dims, *inputs):
+        """So is vmap."""
+        raise NotImplementedError(
+            "log_likelihood: does not go through torch.func.vmap, needs a batch of sequences"
+            " (N, T), or a loop over models"
+        )
+
+
+def _scores(table: Tensor, rows: Tensor | None, values: Tensor | None):
+    """The scores that are made of a table: the table itself, if nothing is taken from it."""
+    return table if rows is None and values is None else Scores(table, rows, values)
+
+
+def _posteriors(potentials: Potentials, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """p(z_t | x) and p(z_t, z_{t+1} | x) times `weight`, (), or (N,) for a batch.
+
+    By the recursion, so that they have derivatives; 0 for impossible observations.
+    """
+    scores = potentials.log_likelihoods
+    scores = scores.dense() if type(scores) is Scores else scores
+    if potentials.lengths is not None:
+        scores = scores.masked_fill(~_running(potentials), 0.0)
+    potentials = potentials._replace(log_likelihoods=scores)
+    alpha, beta = forward(potentials, logsumexp), backward(potentials, logsumexp)
+    impossible = _evidence(potentials, alpha).isneginf()[..., None, None]
+    alpha, weight = alpha.masked_fill(impossible, 0.0), weight[..., None, None]
+    weight = weight.masked_fill(impossible, 0.0)
+    beta = beta.masked_fill(impossible, 0.0)
+    potentials = potentials._replace(
+        log_likelihoods=scores.masked_fill(impossible, 0.0)
+    )
+    states = _probs(potentials, alpha + beta) * weight
+    pairs = _pairs(potentials, alpha, beta, 0, alpha.shape[-2] - 1)
+    pairs = pairs * weight[..., None]  # of a matrix that forbids everything: NaN
+    return states, pairs.nan_to_num(0.0)
 
 
 def _table(scores: Tensor | Scores) -> Tensor:
@@ -390,17 +435,6 @@ def _table(scores: Tensor | Scores) -> Tensor:
     if type(scores) is not Scores:
         return scores
     return scores.table if scores.is_lazy() else scores.dense()
-
-
-def _detached(potentials: Potentials) -> Potentials:
-    """The potentials without gradients; scores as (table, rows, values) stay so."""
-    log_initial, log_transitions, scores, lengths = potentials
-    if type(scores) is Scores and scores.is_lazy():
-        scores = Scores(scores.table.detach(), scores.rows, scores.values)
-    else:
-        scores = scores.detach()
-    moves = tuple(each.detach() for each in log_transitions)
-    return Potentials(log_initial.detach(), moves, scores, lengths)
 
 
 def _uses(scores: Tensor | Scores, states: Tensor) -> Tensor:
@@ -464,7 +498,14 @@ class _Arrays(NamedTuple):
 
 
 def _as_array(x: Tensor) -> np.ndarray:
-    array = x.detach().numpy() if x.requires_grad else x.numpy()
+    try:
+        array = x.detach().numpy() if x.requires_grad else x.numpy()
+    except RuntimeError as error:
+        raise ValueError(
+            "potentials: got tensors whose numbers cannot be looked at, as inside of"
+            " torch.func.vmap and jvp; needs a batch of sequences (N, T), or reverse mode:"
+            " torch.func.grad, torch.autograd.functional.hessian"
+        ) from error
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
@@ -605,17 +646,12 @@ def _is_chain_to_learn(potentials: Potentials) -> bool:
     )
 
 
-def _reduce(potentials: Potentials) -> Callable:
-    """The logsumexp to use: torch's own, unless gradients will flow."""
-    return _logsumexp if _needs_gradient(potentials) else torch.logsumexp
-
-
 def _alpha(potentials: Potentials) -> Tensor:
-    return forward(potentials, _reduce(potentials))
+    return forward(potentials, logsumexp)
 
 
 def _beta(potentials: Potentials) -> Tensor:
-    return backward(potentials, _reduce(potentials))
+    return backward(potentials, logsumexp)
 
 
 def _last(potentials: Potentials, messages: Tensor) -> Tensor:
@@ -625,7 +661,7 @@ def _last(potentials: Potentials, messages: Tensor) -> Tensor:
 
 
 def _evidence(potentials: Potentials, alpha: Tensor) -> Tensor:
-    return _logsumexp(_last(potentials, alpha), -1)
+    return logsumexp(_last(potentials, alpha), -1)
 
 
 def _possible(evidence: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from torch.distributions import (
     Categorical,
     Distribution,
     Independent,
+    Multinomial,
     MultivariateNormal,
     Normal,
     OneHotCategorical,
     Poisson,
-    constraints,
     transform_to,
 )
 from tqdm.auto import tqdm
@@ -38,7 +38,8 @@ from hmmlib.checks import (
     as_tensor,
     told,
 )
-from hmmlib.hmm import HMM, innermost, of_valid, parameters, rebuilt
+from hmmlib.emissions import Part, innermost, of_valid, parameters, parts, rebuilt
+from hmmlib.hmm import HMM
 from hmmlib.inference import expected_counts, log_likelihood, total_counts
 from hmmlib.kernels import fit_gaussians, normalise
 
@@ -47,18 +48,18 @@ PARTS = ("initial_probs", "transition_matrix", "emission")
 SMALLEST_SCALE = 1e-4
 NEIGHBOURS = 0.05  # of all distinct values, side by side ...
 WIDTH = 0.157  # ... and the median width they take up in Normal(0, 1)
+FAR_OFF = 10  # times the distance between the quartiles
+SYMBOLS = Categorical | OneHotCategorical | Multinomial  # probs that sum to one
 MOST_STATES = 10_000  # of two paths that are compared
 
 
 class Fit(NamedTuple):
     """A fitted model, and how the fit went."""
 
-    model: HMM  #: the last model
-    log_likelihoods: (
-        Tensor  #: (num_iters + 1,)  log p(x) from the start to the last model
-    )
+    model: HMM  #: the last model; of gradient ascent, the best
+    log_likelihoods: Tensor  #: (num_iters + 1,)  log p(x) from the start to the model
     converged: bool  #: did the last step gain less than the tolerance?
-    num_iters: int  #: steps taken
+    num_iters: int  #: steps from the start to the model
 
 
 def em_step(
@@ -183,14 +184,17 @@ def fit_gradient(
 
     For any differentiable emission whose parameters can be freed. Probabilities are
     squares of free numbers, divided by their sum, and what has probability 0 keeps it;
-    locations are free in units of the spread of the data; other parameters go through the
-    transform that their constraint names.
+    locations in the unit of the observations are free in units of their spread; other
+    parameters go through the transform that their constraint names, and whole numbers,
+    such as a number of trials, stay.
 
     `method` "adam" takes `num_steps` steps of size `learning_rate`; "lbfgs" learns the
     curvature on the way, stops by itself, and needs no learning rate (Liu & Nocedal
-    1989). `converged` says that the last step gained less than `tolerance`, which on a
-    plateau it also does: compare restarts. Options as in `em_step`. Raises ValueError for
-    another method, and for parameters that cannot be freed.
+    1989). The model is the best one on the way, and its log-likelihood the last in
+    `log_likelihoods`: steps behind it are left out. `converged` says that the last step
+    gained less than `tolerance`, which on a plateau it also does: compare restarts. Options
+    as in `em_step`. Raises ValueError for another method, and for parameters that cannot be
+    freed.
     """
     pseudo_count = _check_options(hmm, learn, pseudo_count)
     if not isinstance(method, str) or method not in ("adam", "lbfgs"):
@@ -204,11 +208,12 @@ def fit_gradient(
         "learning_rate", learning_rate, needs, lambda x: 0 < x <= 1000
     )
     dtype, hmm = hmm.initial_probs.dtype, _cast(hmm, torch.float64)
+    observations = hmm.steps_of(observations, lengths)
     values, _ = hmm.observed_values(observations, lengths, observed)
     build, leaves = _unconstrained(hmm, learn, values)
 
-    def climb() -> tuple[Tensor, Tensor]:
-        """log p(x), and with the log prior; the gradient of the latter to the leaves."""
+    def climb() -> _Seen:
+        """Where we stand; the gradient of the objective goes to the leaves."""
         model = build()
         score = log_likelihood(model.potentials(observations, lengths, observed)).sum()
         objective = score + log_prior(model, learn, pseudo_count)
@@ -216,18 +221,23 @@ def fit_gradient(
             leaf.grad = None
         if leaves:
             (-objective).backward()
-        return score.detach(), objective.detach()
+        here = [leaf.detach().clone() for leaf in leaves]
+        return _Seen(score.detach(), objective.detach(), here)
 
     with tqdm(total=num_steps, disable=not progress) as bar:
         optimize = _adam if method == "adam" else _lbfgs
-        scores = optimize(climb, leaves, num_steps, learning_rate, tolerance, bar)
+        seen = optimize(climb, leaves, num_steps, learning_rate, tolerance, bar)
     gain = torch.inf
-    if len(scores) > 1:
-        gain = abs(scores[-1][1] - scores[-2][1]).item()
+    if len(seen) > 1:
+        gain = abs(seen[-1].objective - seen[-2].objective).item()
+    best = max(range(len(seen)), key=lambda step: (seen[step].objective.item(), step))
+    scores = [(each.score, each.objective) for each in seen[: best + 1]]
     with torch.no_grad():
+        for leaf, value in zip(leaves, seen[best].leaves, strict=True):
+            leaf.copy_(value)
         model = _cast(build(), dtype)
     _warn_of_equal_states("fit_gradient", hmm, model, learn)
-    return _told("fit_gradient", model, scores, gain, tolerance)
+    return _told("fit_gradient", model, scores, gain, tolerance, len(seen) - 1)
 
 
 def fit_restarts(
@@ -281,7 +291,7 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
     for _ in range(num_starts):
         initial, moves = evenly(hmm.initial_probs), evenly(hmm.transition_matrix)
         family = innermost(hmm.emission)
-        if isinstance(family, Categorical | OneHotCategorical):
+        if isinstance(family, SYMBOLS):
             emitted = {"probs": evenly(family.probs)}
         elif isinstance(family, Bernoulli):
             emitted = {"probs": torch.rand(family.probs.shape, generator=generator)}
@@ -289,9 +299,15 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
         else:
             mix = evenly(torch.ones_like(hmm.transition_matrix))
             emitted = {
-                name: torch.tensordot(mix.to(value.dtype), value, dims=1)
-                for name, value in parameters(hmm.emission).items()
+                part.name: torch.tensordot(mix.to(part.value.dtype), part.value, dims=1)
+                for part in parts(hmm.emission)
+                if not part.constraint.is_discrete
             }
+            if not emitted:
+                raise ValueError(
+                    f"hmm: its emission, {type(family).__name__}, has no parameters that"
+                    " could be drawn, needs a family of torch.distributions"
+                )
             if all((value == value[:1]).all() for value in emitted.values()):
                 raise ValueError(
                     "hmm: its states emit all alike, needs different ones, or guess_emission"
@@ -543,14 +559,22 @@ def _is_plain(x: Tensor) -> bool:
     return x.dtype is torch.float64 and x.device.type == "cpu" and not x.requires_grad
 
 
-def _told(name: str, model: HMM, scores: list, gain: float, tolerance: float) -> Fit:
+def _told(
+    name: str,
+    model: HMM,
+    scores: list,
+    gain: float,
+    tolerance: float,
+    num_tried: int | None = None,
+) -> Fit:
     """The fit, with a warning if it stopped while still moving, or went down."""
+    num_tried = len(scores) - 1 if num_tried is None else num_tried
     history = torch.stack([score for score, _ in scores])
     rounding = 1e-12 * history[-1].abs().item()
     converged = -max(tolerance, rounding) < gain < tolerance
     if not converged:
         warnings.warn(
-            f"{name}: not converged, the last of {len(scores) - 1} steps moved log p(x) by"
+            f"{name}: not converged, the last of {num_tried} steps moved log p(x) by"
             f" {gain:.2g}, needs less than {tolerance:.2g}",
             stacklevel=3,
         )
@@ -583,7 +607,9 @@ def _spread(values: Tensor) -> Tensor:
     standard deviation. Neither a few readings that are far off nor levels that are far apart
     widen it. Raises ValueError where it is beyond all numbers.
     """
-    spread = values.std(0, correction=0) if len(values) else torch.zeros(())
+    if not len(values):
+        return values.new_ones(values.shape[1:])
+    spread = values.std(0, correction=0)
     if not spread.isfinite().all():
         raise ValueError(
             f"observations: got values of up to {values.abs().max():.3g}, too large to be"
@@ -671,26 +697,28 @@ def _cast(hmm: HMM, dtype: torch.dtype) -> HMM:
 
 
 def _adam(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
-    """`num_steps` steps of Adam; the pairs that `climb` returned, from the start on."""
+    """`num_steps` steps of Adam; what `climb` returned, from the start on."""
     optimizer = torch.optim.Adam(leaves, lr=learning_rate) if leaves else None
-    scores = [climb()]
+    seen = [climb()]
     for _ in range(num_steps if leaves else 0):
         optimizer.step()
         try:
-            scores.append(climb())
+            seen.append(climb())
         except ValueError as error:
             raise ValueError(
                 "learning_rate: a step led to parameters that no model has, needs a smaller"
                 f" one than {learning_rate:g}, or observations in other units"
             ) from error
         bar.update()
-    return scores
+    return seen
 
 
 def _lbfgs(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
-    """At most `num_steps` iterations of L-BFGS, until one gains less than `tolerance`."""
+    """At most `num_steps` iterations of L-BFGS, until even a fresh start of it gains less
+    than `tolerance`: what it has learned of the curvature can be wrong.
+    """
     latest = climb()
-    scores = [latest]
+    seen = [latest]
 
     def put(point: np.ndarray) -> None:
         point, sizes = torch.as_tensor(point), [leaf.numel() for leaf in leaves]
@@ -710,25 +738,40 @@ def _lbfgs(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
             for leaf in leaves
         ]
         gradient = torch.cat([each.flatten() for each in gradients])
-        return -latest[1].item(), gradient.numpy(force=True)
+        return -latest.objective.item(), gradient.numpy(force=True)
 
     def accepted(intermediate_result) -> None:
-        scores.append(latest)
+        seen.append(latest)
         bar.update()
-        if scores[-1][1] - scores[-2][1] < tolerance:
+        if seen[-1].objective - seen[-2].objective < tolerance:
             raise StopIteration
 
-    if leaves and num_steps:
-        start = torch.cat([leaf.detach().flatten() for leaf in leaves])
-        options = {"maxiter": num_steps, "maxfun": 20 * num_steps, "ftol": 0}
+    point = torch.cat([leaf.detach().flatten() for leaf in leaves] or [torch.empty(0)])
+    point = point.numpy(force=True)
+    while len(point) and len(seen) <= num_steps:
+        before = len(seen)
+        left = num_steps + 1 - before
+        options = {"maxiter": left, "maxfun": 20 * left, "ftol": 0}
         best = minimize(
-            descend, start.numpy(force=True), jac=True, method="L-BFGS-B",
-            callback=accepted, options=options | {"gtol": 1e-10, "maxcor": 20},
+            descend, point, jac=True, method="L-BFGS-B", callback=accepted,
+            options=options | {"gtol": 1e-10, "maxcor": 20},
         )  # fmt: skip
-        put(best.x)
-        if best.nit == 0 and best.success:  # the start is a stationary point
-            scores.append(scores[0])
-    return scores
+        point = best.x
+        if len(seen) == before:  # no step was found, or none is needed
+            if best.success:
+                seen.append(seen[-1])
+            break
+        if seen[-1].objective - seen[before - 1].objective < tolerance:
+            break
+    return seen
+
+
+class _Seen(NamedTuple):
+    """A point on the way of gradient ascent."""
+
+    score: Tensor  # log p(x)
+    objective: Tensor  # with the log prior
+    leaves: list[Tensor]  # copies
 
 
 def _unconstrained(
@@ -757,28 +800,30 @@ def _unconstrained(
     for part in ("initial_probs", "transition_matrix"):
         if part in learn:
             free_probs(part, getattr(hmm, part))
-    family, emitted = innermost(hmm.emission), []
-    if "emission" in learn and isinstance(family, Categorical | OneHotCategorical):
-        free_probs("probs", family.probs)
-        emitted = ["probs"]
-    elif "emission" in learn:
-        spread = _spread(values)
-        for name, value in parameters(family).items():
-            constraint = family.arg_constraints[name]
-            if constraint in (constraints.real, constraints.real_vector):
-                free(name, value, lambda x: x * spread, lambda x: x / spread)
+    emitted = []
+    if "emission" in learn:
+        unit = _unit(values)
+        for part in parts(hmm.emission):
+            name = part.name
+            if part.constraint.is_discrete:  # such as the number of trials
+                continue
+            if isinstance(part.owner, SYMBOLS):
+                name = name.removesuffix(part.attribute) + "probs"
+                free_probs(name, part.owner.probs)
+            elif part.in_unit:
+                free(name, part.value, lambda x: x * unit, lambda x: x / unit)
             else:
-                try:
-                    transform = transform_to(constraint)
-                except NotImplementedError as error:
-                    raise ValueError(
-                        f"emission: got {type(family).__name__}, whose {name} cannot be"
-                        " freed, needs learn without the emission"
-                    ) from error
-                free(name, value, transform, transform.inv)
+                transform = _transform(part)
+                free(name, part.value, transform, transform.inv)
             emitted.append(name)
+        if not emitted:
+            raise ValueError(
+                f"emission: got {type(hmm.emission).__name__}, which has no parameters that"
+                " could be learned, needs learn without the emission"
+            )
 
     def build() -> HMM:
+        """The model of the leaves as they are."""
         now = {name: back[name](leaf) for name, leaf in leaves.items()}
         emission = hmm.emission
         if emitted:
@@ -789,13 +834,57 @@ def _unconstrained(
             emission,
         )
 
+    if emitted:
+        _refuse_edges(build().emission)
     return build, list(leaves.values())
+
+
+def _refuse_edges(emission: Distribution) -> None:
+    """Raise ValueError if parameters that are learned bound what a state can emit."""
+    for part in parts(emission):
+        bounds = vars(part.owner.support).values()
+        if any(isinstance(x, Tensor) and x.requires_grad for x in bounds):
+            raise ValueError(
+                f"emission: got {type(part.owner).__name__}, whose parameters bound what it"
+                " can emit: at the bound the likelihood jumps, and has no gradient; needs"
+                " learn without the emission"
+            )
+
+
+def _transform(part: Part):
+    """From free numbers to what the parameter may be. Raises ValueError if there is none."""
+    try:
+        return transform_to(part.constraint)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"emission: got {type(part.owner).__name__}, whose {part.name} cannot be freed,"
+            " needs learn without the emission"
+        ) from error
+
+
+def _unit(values: Tensor) -> Tensor:
+    """The standard deviation of values (n, ...), without those that are very far off; (...).
+
+    Far off is beyond ten times the distance between the quartiles. 1 where all are the same.
+    Raises ValueError where it is beyond all numbers.
+    """
+    spread = _spread(values)  # raises
+    if not len(values):
+        return spread
+    array = values.numpy(force=True)
+    low, middle, high = np.quantile(array, [0.25, 0.5, 0.75], axis=0)
+    far = (high > low) & (abs(array - middle) > FAR_OFF * (high - low))
+    near = np.ma.array(array, mask=far)
+    unit = np.ma.filled(near.std(axis=0), 1.0) if far.any() else array.std(axis=0)
+    unit = torch.as_tensor(unit, dtype=values.dtype)
+    return torch.where(unit > 0, unit, 1.0)
 
 
 def _table(hmm: HMM) -> Tensor:
     """The emission parameters of each state in one row; (K, D)."""
-    family = innermost(hmm.emission)
-    if isinstance(family, Categorical | OneHotCategorical | Bernoulli):
-        return family.probs.reshape(hmm.num_states, -1)
-    values = parameters(hmm.emission).values()
-    return torch.cat([value.reshape(hmm.num_states, -1) for value in values], 1)
+    values = [
+        part.owner.probs if part.attribute == "logits" else part.value
+        for part in parts(hmm.emission)
+    ]
+    columns = [value.reshape(hmm.num_states, -1) for value in values]
+    return torch.cat(columns or [torch.arange(hmm.num_states).double()[:, None]], 1)

@@ -2,7 +2,8 @@
 
 A story returns its hidden states and its observations, two lists over time. Its states
 carry `infer={"enumerate": "parallel"}`, so that Pyro can sum them out; its observations
-are given, or drawn when they are None.
+are given, or drawn when they are None. For `evidence`, `best_path`, `posterior_paths`,
+`fit_svi` and `sample_nuts` an observation that is NaN is missing.
 """
 
 import itertools
@@ -14,14 +15,33 @@ import torch
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO, TraceEnum_ELBO, infer_discrete
 from pyro.infer.autoguide import AutoGuide, init_to_uniform, init_to_value
 from pyro.ops.indexing import Vindex
+from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from hmmlib.checks import as_count, as_kind
-from hmmlib.hmm import HMM, log, parameters, symbol_log_probs
+from hmmlib.emissions import arguments, symbol_log_probs
+from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood
+from hmmlib.logs import log
 
 _guides = itertools.count()
+
+
+class MissingIfNaN(Messenger):
+    """Around a story: an observation that is NaN in any component says nothing.
+
+    >>> story = MissingIfNaN()(signal_story)
+    """
+
+    def _pyro_sample(self, msg) -> None:
+        value = msg["value"]
+        if msg["is_observed"] and isinstance(value, Tensor) and value.isnan().any():
+            seen, event_dim = ~value.isnan(), msg["fn"].event_dim
+            if event_dim:
+                seen = seen.flatten(-event_dim).all(-1)
+            msg["mask"] = seen if msg["mask"] is None else seen & msg["mask"]
+            msg["value"] = value.nan_to_num(1.0)  # any number will do
 
 
 def weather_story(
@@ -225,6 +245,7 @@ def fit_svi(
     if isinstance(guide, AutoGuide) and guide.prototype_trace is None:
         guide._pyro_name = f"{type(guide).__name__}_{next(_guides)}"
     pyro.set_rng_seed(seed)
+    story = MissingIfNaN()(story)
     sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).nodes.values()
     discrete = any(site.get("infer", {}).get("enumerate") for site in sites)
     elbo = TraceEnum_ELBO(max_plate_nesting=1) if discrete else Trace_ELBO()
@@ -255,6 +276,7 @@ def sample_nuts(
     value that belongs to no site. Hoffman & Gelman 2014. Taught in chapter 5.
     """
     pyro.set_rng_seed(seed)
+    story = MissingIfNaN()(story)
     if initial is not None:
         sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).stochastic_nodes
         if set(initial) - set(sites):
@@ -279,42 +301,54 @@ def evidence(story: Callable, *args, **kwargs) -> float:
         """Nothing to approximate."""
 
     return -TraceEnum_ELBO(max_plate_nesting=0).loss(
-        story, empty_guide, *args, **kwargs
+        MissingIfNaN()(story), empty_guide, *args, **kwargs
     )
 
 
 def best_path(story: Callable, *args, **kwargs) -> Tensor:
-    """argmax of p(z_{1:T} | x_{1:T}) of a conditioned story; shape (T,), integers.
+    """argmax of p(z_{1:T} | x_{1:T}) of a conditioned story; (T,), or (T, M) integers.
 
     `infer_discrete` at temperature 0 runs the enumeration with max in the place of sum.
     Taught in chapter 4.
     """
-    states, _ = infer_discrete(story, first_available_dim=-1, temperature=0)(
-        *args, **kwargs
+    decode = infer_discrete(
+        MissingIfNaN()(story), first_available_dim=-1, temperature=0
     )
-    return torch.stack([state.reshape(()) for state in states])
+    states, _ = decode(*args, **kwargs)
+    return _stacked([_each(step, lambda z: z.reshape(())) for step in states])
 
 
 def posterior_paths(story: Callable, num_samples: int, *args, **kwargs) -> Tensor:
-    """Draws from p(z_{1:T} | x_{1:T}) of a conditioned story; (num_samples, T).
+    """Draws from p(z_{1:T} | x_{1:T}) of a conditioned story; (num_samples, T), or
+    (num_samples, T, M).
 
     `infer_discrete` at temperature 1, for `num_samples` copies of the story in one
     plate. Raises ValueError for fewer than one. Taught in chapter 3.
     """
+    num_samples = as_count("num_samples", num_samples)
 
     def copies(*args, **kwargs):
         """The story, told `num_samples` times at once."""
         with pyro.plate("samples", num_samples, dim=-1):
             return story(*args, **kwargs)
 
-    if num_samples < 1:
-        raise ValueError(f"num_samples: got {num_samples}, needs at least 1")
-    states, _ = infer_discrete(copies, first_available_dim=-2, temperature=1)(
-        *args, **kwargs
+    draw = infer_discrete(MissingIfNaN()(copies), first_available_dim=-2, temperature=1)
+    states, _ = draw(*args, **kwargs)
+    paths = _stacked(
+        [_each(step, lambda z: z.reshape(-1).expand(num_samples)) for step in states]
     )
-    return torch.stack(
-        [state.reshape(-1).expand(num_samples) for state in states], dim=-1
-    )
+    return paths.movedim(-1, 0)
+
+
+def _each(states, change: Callable):
+    """The state of a step, or those of its M chains, changed."""
+    return [change(z) for z in states] if isinstance(states, list) else change(states)
+
+
+def _stacked(steps: list) -> Tensor:
+    """T states as (T, ...), or T lists of M states as (T, M, ...)."""
+    several = isinstance(steps[0], list)
+    return torch.stack([torch.stack(step) if several else step for step in steps])
 
 
 def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
@@ -330,7 +364,18 @@ def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
     first = log(hmm.initial_probs).expand(1, num_states, num_states)
     others = log(hmm.transition_matrix).expand(num_steps - 1, num_states, num_states)
     uniform = torch.zeros_like(hmm.initial_probs)
-    return dist.DiscreteHMM(uniform, torch.cat([first, others]), _to_pyro(hmm.emission))
+    # Pyro holds observations against a bound for each state, such as a number of trials,
+    # as if these were steps.
+    bounds = vars(hmm.emission.support).values()
+    validate = None
+    if any(isinstance(bound, Tensor) and bound.ndim for bound in bounds):
+        validate = False
+    return dist.DiscreteHMM(
+        uniform,
+        torch.cat([first, others]),
+        _to_pyro(hmm.emission),
+        validate_args=validate,
+    )
 
 
 def _to_pyro(emission: torch.distributions.Distribution):
@@ -344,16 +389,22 @@ def _to_pyro(emission: torch.distributions.Distribution):
         raise ValueError(
             f"emission: got {type(emission).__name__}, needs a family that Pyro has too"
         )
-    if isinstance(emission, torch.distributions.Bernoulli):
-        # As logits: torch and Pyro would floor probabilities of 0 and 1.
-        probs = emission.probs
-        given = emission._param is probs
-        return dist.Bernoulli(
-            logits=log(probs) - log(1 - probs) if given else emission.logits
-        )
+    if isinstance(emission, torch.distributions.MixtureSameFamily):
+        inner = emission.mixture_distribution, emission.component_distribution
+        return twin(*map(_to_pyro, inner))
+    given = arguments(emission, {})
+    if "probs" in given and ((given["probs"] == 0) | (given["probs"] == 1)).any():
+        # torch and Pyro would hold probabilities of 0 and 1 away from there.
+        if not isinstance(emission, torch.distributions.Bernoulli):
+            raise ValueError(
+                f"emission: {type(emission).__name__} with a probability of 0 or 1, which"
+                " Pyro replaces by one of 1e-16; needs probabilities between them"
+            )
+        probs = given.pop("probs")
+        given["logits"] = log(probs) - log(1 - probs)
     try:
-        return twin(**parameters(emission))
-    except TypeError as error:
+        return twin(**given)
+    except (TypeError, NotImplementedError) as error:
         raise ValueError(
             f"emission: cannot tell Pyro about {type(emission).__name__}"
         ) from error

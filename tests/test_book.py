@@ -3,11 +3,13 @@
 import ast
 import doctest
 import importlib
+import json
 import re
 import shutil
 import subprocess
 from decimal import Decimal
 
+import execute
 import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
@@ -20,7 +22,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from chapters import APPENDIX, CHAPTERS, ROOT, cells, solutions, texts
 
 # A cell that times something live, or draws what one has measured
-TIMED = re.compile(r"nanoseconds\(|steps_of_speed|scan_times")
+TIMED = re.compile(r"nanoseconds\(|steps_of_speed|halving_times")
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 HOW_IT_WORKS = """## Exercises
 
@@ -80,6 +82,14 @@ def test_every_number_in_the_text_is_computed_on_the_page(path):
 @every_notebook
 def test_a_chapter_is_a_valid_notebook(path):
     nbformat.validate(nbformat.read(path, as_version=4))
+
+
+@every_notebook
+def test_code_and_outputs_are_those_of_the_run_that_is_noted(path):
+    record = json.loads(execute.RECORD.read_text(encoding="utf-8"))
+    notebook = nbformat.read(path, as_version=4)
+    trouble = execute.stale(notebook, execute.named(path), record)
+    assert not trouble, trouble
 
 
 @every_notebook
@@ -153,7 +163,7 @@ def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(p
         name = f"{number}.{exercise}"
         question, blank, solution = found[at + 1 : at + 4]
         assert question["source"].startswith(f"**{name} {kind}.** ")
-        assert "Hand over " in question["source"] or "hand over " in question["source"]
+        assert re.search(r"\b(Submit|submit|Hand over|hand over) ", question["source"])
         asked = re.escape(f'check("{name}", answer)')
         assert re.fullmatch(rf"answer = \.\.\.  # .+\n{asked}", blank["source"])
         (output,) = blank["outputs"]
@@ -212,6 +222,13 @@ def test_cited_works_are_in_the_bibliography(path):
         r"\((https://(?:jmlr|proceedings\.mlr|probml)[^)\s]+)", references
     ):
         assert address in bibliography
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    page = (ROOT / "chapters/appendix/glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^(?![ `#])(.+)$", page, flags=re.M)
+    assert len(terms) > 50
+    assert terms == sorted(terms, key=str.casefold)
 
 
 def test_notation_names_code_that_exists():

@@ -15,7 +15,7 @@ from random_models import (
 )
 from torch.testing import assert_close
 
-from hmmlib import inference
+from hmmlib import inference, logs
 from hmmlib.enumeration import path_log_joints
 from hmmlib.hmm import HMM
 from hmmlib.inference import (
@@ -505,8 +505,14 @@ BAD = torch.tensor([[0.0, torch.nan], [torch.inf, torch.inf]])
             broken(log_initial=torch.tensor([0.0, torch.inf])),
             r"log_initial: inf at \[1\]",
         ),
-        (broken(lengths=torch.tensor([3])), "lengths: got shape"),
-        (broken(lengths=torch.tensor([1, 2, 1])), "lengths: got shape"),
+        (
+            broken(lengths=torch.tensor([3])),
+            r"lengths: (got shape|given for)",
+        ),
+        (
+            broken(lengths=torch.tensor([1, 2, 1])),
+            r"lengths: (got shape|given for)",
+        ),
         (random_potentials(0, (2,), 3, (2,), lengths=[3, 0]), r"lengths: got \[3, 0\]"),
         (
             random_potentials(0, (2,), 3, (2,), lengths=[3.0, 1.0]),
@@ -560,8 +566,8 @@ def test_the_gradient_is_that_of_the_recursion(seed):
         if ours:
             evidence = log_likelihood(p)
         else:
-            alpha = forward(p, inference._logsumexp)
-            evidence = inference._logsumexp(alpha.select(-2, -1), -1)
+            alpha = forward(p, logs.logsumexp)
+            evidence = logs.logsumexp(alpha.select(-2, -1), -1)
         weights = torch.arange(evidence.numel()).reshape(evidence.shape) + 1.5
         possible = torch.where(evidence.isneginf(), 0.0, evidence)
         (weights * possible).sum().backward()

@@ -7,11 +7,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "hmmlib"
 LAYERS = [  # a module may import from rows above its own
-    {"palette", "checks"},
+    {"palette", "checks", "logs"},
     {
         "recursion",
         "kernels",
         "scores",
+        "emissions",
         "draw",
         "plot",
         "show",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
+from matplotlib.patches import FancyBboxPatch
 
 from hmmlib import draw, plot
 from hmmlib.palette import legible
@@ -59,9 +60,17 @@ def test_trellis_draws_every_move_and_the_path_bold():
     )
 
 
-def test_plate_names_its_parts():
-    assert {"$z_t$", "$x_t$", r"$\pi$", "$A$", "$B$"} <= words(draw.plate())
-    assert {"S", "W"} <= words(draw.plate(hidden="S", observed="W"))
+def test_what_a_plate_holds_is_independent_of_its_other_copies():
+    """The chain and its words are inside the box, the tables that all copies share outside."""
+    ax = draw.plate(hidden=("S", "$z_2$", "$z_T$"), observed=("W", "$x_2$", "$x_T$"))
+    assert {"S", "W", r"$\pi$", "$A$", "$B$", "$n = 1, …, N$"} <= words(ax)
+    (box,) = [each for each in ax.patches if isinstance(each, FancyBboxPatch)]
+    nodes = ax.collections[0]
+    inside = box.get_path().contains_points(nodes.get_offsets())
+    tables = (nodes.get_facecolors() == to_rgba(draw.INK)).all(axis=1)
+    assert (inside != tables).all() and inside.sum() == 6 and tables.sum() == 3
+    arrows = len(ax.patches) - 1
+    assert arrows == 2 + 3 + 1 + 2 + 3  # moves, words; what reads pi, A and B
 
 
 def test_strips_paint_each_state_in_its_colour():
@@ -152,7 +161,7 @@ def test_names_of_any_letters_are_drawn_and_mathematics_stays(name):
         draw.factorial([[name]], [name]),
         draw.state_diagram([[0.5, 0.5], [0.2, 0.8]], [name, "other"]),
         draw.trellis([name, "other"], [name]),
-        draw.plate(name, name, (name, "a", "b"), name, name),
+        draw.plate([name] * 3, [name] * 3, (name, "a", "b"), name),
     ]
     for ax in drawn:
         ax.figure.canvas.draw()

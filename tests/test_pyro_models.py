@@ -317,3 +317,83 @@ def test_the_factorial_story_is_the_factorial_model(num_chains):
     assert_close(path_log_joint(model, x, path), model.viterbi(x).log_joint)
     states, drawn = story(*given, num_steps=5)
     assert len(states) == len(drawn) == 5 and len(states[0]) == num_chains
+
+
+CHAINS = [
+    [torch.tensor([0.6, 0.4]).double(), torch.tensor([0.5, 0.3, 0.2]).double()],
+    [
+        torch.tensor([[0.9, 0.1], [0.2, 0.8]]).double(),
+        torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]]).double(),
+    ],
+    [torch.tensor([0.0, 10.0]).double(), torch.tensor([0.0, 4.0, 7.0]).double()],
+]
+HOUSE = FactorialHMM(*CHAINS[:2], additive_gaussian(CHAINS[2], 2.0))
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_paths_of_several_chains(gap):
+    """As the library's own, by another algorithm; a missing reading too."""
+    x = torch.tensor([1.0, 11.0, 15.0, 6.5, 3.0]).double()
+    if gap:
+        x[2] = torch.nan
+    args, story = (*CHAINS, 2.0), pyro_models.factorial_story
+    path = pyro_models.best_path(story, *args, readings=x)
+    assert path.shape == (5, 2)
+    assert_close(path_log_joint(HOUSE, x, path), HOUSE.viterbi(x).log_joint)
+    evidence = pyro_models.evidence(story, *args, readings=x)
+    assert evidence == pytest.approx(HOUSE.log_likelihood(x).item(), abs=1e-6)
+    pyro.set_rng_seed(0)
+    paths = pyro_models.posterior_paths(story, 4000, *args, readings=x)
+    assert paths.shape == (4000, 5, 2)
+    for m, exact in enumerate(HOUSE.smooth(x).smoothed_probs):
+        counted = torch.nn.functional.one_hot(paths[..., m], exact.shape[1])
+        wrong = (counted.double().mean(0) - exact).abs()
+        assert (wrong < 5 * (exact * (1 - exact) / 4000).sqrt() + 1e-3).all()
+
+
+def test_nan_is_a_missing_observation_in_every_story():
+    """The likelihood of what is left, by the library."""
+    pi, moves = weather.hmm.initial_probs, weather.hmm.transition_matrix
+    loc, scale = torch.tensor([0.0, 5.0]).double(), torch.tensor([1.0, 2.0]).double()
+    readings = torch.tensor([0.3, torch.nan, 5.5, torch.nan]).double()
+    found = pyro_models.evidence(
+        pyro_models.signal_story, pi, moves, loc, scale, readings=readings
+    )
+    hmm = HMM(pi, moves, torch.distributions.Normal(loc, scale))
+    assert found == pytest.approx(log_likelihood(hmm.potentials(readings)).item())
+    path = pyro_models.best_path(
+        pyro_models.signal_story, pi, moves, loc, scale, readings=readings
+    )
+    assert path.tolist() == viterbi(hmm.potentials(readings)).states.tolist()
+    words = torch.tensor([0.0, torch.nan, 2.0]).double()
+    tables = pi, moves, weather.hmm.emission.probs
+    found = pyro_models.evidence(pyro_models.weather_story, *tables, activities=words)
+    expected = log_likelihood(weather.hmm.potentials(words)).item()
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        torch.distributions.Multinomial(3, weather.hmm.emission.probs),
+        torch.distributions.Binomial(3, torch.tensor([0.2, 0.7]).double()),
+        torch.distributions.Geometric(torch.tensor([0.2, 0.7]).double()),
+        torch.distributions.MixtureSameFamily(
+            torch.distributions.Categorical(weather.hmm.transition_matrix),
+            torch.distributions.Normal(weather.hmm.transition_matrix, 1.0),
+        ),
+    ],
+    ids=lambda emission: type(emission).__name__,
+)
+def test_pyro_is_told_of_every_part_of_an_emission(emission):
+    hmm = HMM(weather.hmm.initial_probs, weather.hmm.transition_matrix, emission)
+    x = hmm.sample(4, seed=0).observations
+    by_pyro = pyro_models.to_discrete_hmm(hmm, 4).log_prob(x)
+    assert_close(by_pyro, log_likelihood(hmm.potentials(x)))
+
+
+def test_a_probability_of_zero_that_pyro_would_replace_is_refused():
+    emission = torch.distributions.Binomial(3, torch.tensor([0.0, 0.7]).double())
+    hmm = HMM(weather.hmm.initial_probs, weather.hmm.transition_matrix, emission)
+    with pytest.raises(ValueError, match="emission: Binomial with a probability of 0"):
+        pyro_models.to_discrete_hmm(hmm, 4)

@@ -3,6 +3,9 @@
 import hashlib
 import re
 
+import pandas as pd
+
+from benchmarks.peers import merged
 from chapters import ROOT
 from hmmlib.datasets import series
 
@@ -54,3 +57,22 @@ def test_peers():
         table[table["library"] == "hmmlib"].groupby(["size", "emission", "task"]).size()
     )
     assert len(ours) == len(table.groupby(["size", "emission", "task"]))
+
+
+def test_a_part_measured_again_replaces_its_own_rows_only():
+    def table(*rows):
+        return pd.DataFrame(rows, columns=["size", "emission", "library", "seconds"])
+
+    stored = table(
+        ("K2", "categorical", "hmmlib", "1"),
+        ("4^4", "factorial", "hmmlib", "2"),
+        ("4^4", "factorial", "hmmlearn", "3"),
+        ("K2", "story", "hmmlib", "4"),
+    )
+    fresh = table(
+        ("4^4", "factorial", "hmmlib", "5"),
+        ("4^4", "factorial", "hmmlib flat", "6"),
+        ("2^8", "factorial", "hmmlib", "7"),
+    )
+    assert merged(stored, fresh)["seconds"].tolist() == ["1", "5", "6", "4", "7"]
+    assert merged(stored[:0], fresh).equals(fresh)

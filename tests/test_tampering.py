@@ -12,10 +12,12 @@ import shutil
 import subprocess
 import sys
 
+import execute
+import nbformat
 import pytest
 from PIL import Image, ImageDraw
 
-from chapters import CHAPTERS, ROOT, comparison
+from chapters import APPENDIX, CHAPTERS, ROOT, comparison
 
 CHAPTER = CHAPTERS[0]
 
@@ -117,6 +119,37 @@ def failed(tmp_path_factory):
 @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
 def test_tampering_is_caught(tamper, failed):
     assert (tamper.__name__ in failed) == (tamper is not nothing)
+
+
+def shortened(output):
+    """The output with something of it lost."""
+    for key in ("text", "data"):
+        if key in output:
+            output[key] = type(output[key])()
+            return
+    output["output_type"] = "error"
+
+
+@pytest.mark.parametrize("path", [*CHAPTERS, *APPENDIX], ids=lambda path: path.stem)
+def test_an_edit_without_a_run_is_caught_in_each_cell_whatever_it_prints(path):
+    """nbval cannot see it where a later cell types the same table again."""
+    notebook, name = nbformat.read(path, as_version=4), execute.named(path)
+    record = {name: execute.digests(notebook)}
+    assert execute.stale(notebook, name, record) == ""
+    for n, cell in enumerate(notebook.cells):
+        edited = copy.deepcopy(notebook)
+        edited.cells[n].source += " "
+        said = execute.stale(edited, name, record)
+        assert bool(said) == (cell.cell_type == "code")
+        if said:
+            assert f"chapters/{name}.ipynb: code not" in said
+            assert f"make execute CHAPTERS=chapters/{name}.ipynb" in said
+            assert (ROOT / f"chapters/{name}.ipynb").exists()
+        if cell.get("outputs"):
+            edited = copy.deepcopy(notebook)
+            shortened(edited.cells[n].outputs[0])
+            assert ".ipynb: outputs not" in execute.stale(edited, name, record)
+    assert "code and outputs not" in execute.stale(notebook, name, {})
 
 
 def test_a_picture_inside_of_html_is_compared_as_a_picture():

@@ -1,7 +1,6 @@
 """A friend walks, shops or cleans; the weather that drives it is hidden.
 
-The numbers follow N. Batra's series of 2026, which follows the toy that many tutorials
-share.
+The story and its numbers are those of Wikipedia's article on hidden Markov models.
 """
 
 import torch
@@ -35,8 +34,9 @@ def sample(num_days: int, seed: int | None = None) -> Sample:
 
 
 def sticky(stay: float) -> HMM:
-    """The same story, where either weather stays with probability `stay`.
+    """The same emissions, and a symmetric chain that stays in its state with probability `stay`.
 
+    It starts even, and in the long run it rains on half of the days (in `hmm`: on 4/7).
     Raises ValueError unless 0 <= stay <= 1. Used in chapter 4.
     """
     stay = as_number("stay", stay, "a probability, 0 to 1", lambda x: 0 <= x <= 1)

@@ -42,7 +42,7 @@ def with_dog(B, kept=0.7, dog=0.3):
 EXERCISES = {
     "1.1": Exercise(
         wanted=spell_and_share,
-        shows="Staying makes spells geometric, and over a year the first day is forgotten.",
+        shows="Staying makes spells geometric, and in the long run the first day is forgotten.",
         mistakes={
             "The first number lacks a day: it counts the days after the first, but a spell "
             "has a first day too.": lambda: [A[0, 0] / (1 - A[0, 0]), ANY],
@@ -50,15 +50,11 @@ EXERCISES = {
             "left.": lambda: [1 / A[0, 0], ANY],
             "The first number is the mean of a sunny spell: row Sunny was read for row "
             "Rainy.": lambda: [1 / (1 - A[1, 1]), ANY],
-            "The second number starts from π, which holds on day 1. Over a year the weather "
-            "is in its long-run shares.": lambda: [ANY, pi @ B[:, SHOP]],
+            "The second number starts from π, which holds on day 1. In the long run the "
+            "shares of rain and sun are those of μ.": lambda: [ANY, pi @ B[:, SHOP]],
             "The second number weighs both weathers alike. One of them is more frequent.": (
                 lambda: [ANY, B[:, SHOP].mean()]
             ),
-            "The second number counts the days of a year. Asked is their share.": lambda: [
-                ANY,
-                365 * spell_and_share()[1],
-            ],
             "The second number is the share of shop in the rain alone.": lambda: [
                 ANY,
                 B[0, SHOP],
