@@ -26,6 +26,7 @@ MOST_MISSING = (
 )  # steps, and for each reading: beyond both, a stamp is wrong
 FEW_GAPS = 10  # fewer do not show whether a series is regular
 FEW_RISES, MOST_FALLS = 8, 0.05  # what a register has at least, and at most
+MANY_RISES = 24  # for a part of a series, which may well be an hour that only rises
 PACKED = {".bz2", ".gz", ".tar", ".xz", ".zip", ".zst"}
 MIXED = "some stamps have an offset from UTC and some have none, needs all or none"
 OFFSET = r"[T ]\d[\d:.]*\s*(?:[+-]\d\d?(?::?\d\d)?|[Zz])\s*$"
@@ -52,9 +53,11 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
 
     `step` is the time between readings, by default the most frequent one. Raises
     ValueError for an index that is not of time, stamps that come twice, go back or are
-    off the grid, and readings that are no numbers, infinite or negative.
+    off the grid, readings that are no numbers, infinite or negative, and a register.
     """
-    return checked(power, step, Source())
+    watts = checked(power, step, Source())
+    refuse_register("power:", watts, WATTS_OF_A_HOUSE, MANY_RISES)
+    return watts
 
 
 def checked(power: pd.Series, step, source: Source) -> pd.Series:
@@ -258,17 +261,20 @@ def read_meter(
 
 
 def refuse_register(
-    name: str, power: pd.Series, expected_watts: tuple[float, float]
+    name: str,
+    power: pd.Series,
+    expected_watts: tuple[float, float],
+    few_rises: int = FEW_RISES,
 ) -> None:
     """Raises ValueError for readings that count up: energy so far, not power.
 
-    Power falls about as often as it rises. Of a register at least FEW_RISES readings rise,
+    Power falls about as often as it rises. Of a register at least `few_rises` readings rise,
     and at most MOST_FALLS of those that change fall, since it may be reset or replaced; and
     what it rises by, as Wh or kWh, is a power that can be expected.
     """
     change = power.dropna().diff()
     up, falls = change[change > 0], int((change < 0).sum())
-    if len(up) < FEW_RISES or falls > MOST_FALLS * (len(up) + falls):
+    if len(up) < few_rises or falls > MOST_FALLS * (len(up) + falls):
         return
     hour, (lowest, highest) = pd.Timedelta("1h") / power.index.freq, expected_watts
     mean, peak = up.sum() / len(power) * hour, up.max() * hour

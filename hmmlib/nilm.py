@@ -399,7 +399,9 @@ def _start(seen: Tensor, num_states: int, knee: float, floor: float) -> HMM:
     """States from clusters of the readings (n,), each of them likely to stay."""
     squeezed = seen if knee == np.inf else knee * torch.log1p(seen / knee)
     unit = torch.ones(num_states, dtype=seen.dtype)
-    with warnings.catch_warnings():  # a cluster of equal values is no fault: see `floor`
+    with (
+        warnings.catch_warnings()
+    ):  # a cluster of equal values is no fault: see `floor`
         warnings.filterwarnings("ignore", message=".*shrank onto a value")
         centres = guess_emission(Normal(0 * unit, unit), squeezed).loc
     nearest = (squeezed[:, None] - centres).abs().argmin(dim=1)
@@ -426,6 +428,7 @@ def _column(table: pd.DataFrame, name) -> pd.Series:
     power = checked(table[name], None, source)
     if power.isna().all():
         raise ValueError(f"table, {name!r}: every reading is missing, needs some")
+    refuse_register(f"table, {name!r}", power, WATTS_OF_ANYTHING)
     return _without_faults(power)
 
 

@@ -188,6 +188,12 @@ def test_a_register_is_refused_in_every_unit(counter, unit):
         read_meter(as_file(counter), unit=unit)
 
 
+def test_a_register_is_refused_as_a_series_too():
+    with pytest.raises(ValueError, match=r"^power: rises 199 times and never falls"):
+        check_power(register(23622.0, 0.127))
+    check_power(register(0.0, 127.0, 20))  # five hours may rise
+
+
 def test_the_cure_for_a_register_gives_its_watts():
     """508 W are 0.127 kWh in a quarter of an hour; where it was replaced nothing is known."""
     used = REPLACED.diff()
