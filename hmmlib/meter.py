@@ -5,9 +5,11 @@ Watts, one reading for each step of an even grid; NaN, or a stamp left out, is m
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,14 +17,35 @@ import pandas as pd
 from hmmlib.checks import as_kind, told
 
 UNITS = {"W": 1.0, "kW": 1000.0}
+ENERGIES = {"Wh": 1.0, "kWh": 1000.0}  # used in each interval
 WATTS_OF_A_HOUSE = (100.0, 100_000.0)  # where its largest reading is to be expected
 LINES = 500_000  # of a file that are read at once
 MOST_MISSING = (
     1_000_000,
     100,
 )  # steps, and for each reading: beyond both, a stamp is wrong
+FEW_GAPS = 10  # fewer do not show whether a series is regular
+FEW_RISES, MOST_FALLS = 8, 0.05  # what a register has at least, and at most
+MANY_RISES = 24  # for a part of a series, which may well be an hour that only rises
 PACKED = {".bz2", ".gz", ".tar", ".xz", ".zip", ".zst"}
 MIXED = "some stamps have an offset from UTC and some have none, needs all or none"
+OFFSET = r"[T ]\d[\d:.]*\s*(?:[+-]\d\d?(?::?\d\d)?|[Zz])\s*$"
+BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\n|\r))*")
+ROUND = pd.to_timedelta(
+    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400],
+    unit="s",
+)
+
+
+class Source(NamedTuple):
+    """What a function was given, for messages that its caller can act on."""
+
+    name: str = "power"
+    series: str = "power"  # an expression for the readings as a Series
+    reverse: str = "use power[::-1]"
+    sort: str = "use sort_index() first"
+    once: str = "power[~power.index.duplicated()]"
+    then: str = ""
 
 
 def check_power(power: pd.Series, step=None) -> pd.Series:
@@ -30,8 +53,15 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
 
     `step` is the time between readings, by default the most frequent one. Raises
     ValueError for an index that is not of time, stamps that come twice, go back or are
-    off the grid, and readings that are no numbers, infinite or negative.
+    off the grid, readings that are no numbers, infinite or negative, and a register.
     """
+    watts = checked(power, step, Source())
+    refuse_register("power:", watts, WATTS_OF_A_HOUSE, MANY_RISES)
+    return watts
+
+
+def checked(power: pd.Series, step, source: Source) -> pd.Series:
+    """`check_power`, in the words of `source`."""
     index = power.index if isinstance(power, pd.Series) else power
     if not isinstance(power, pd.Series) or not isinstance(index, pd.DatetimeIndex):
         raise ValueError(
@@ -40,57 +70,137 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
     step = None if step is None else as_time("step", step)
     if not len(power) or power.index.hasnans:
         found = "no reading" if not len(power) else "a stamp that is missing"
-        raise ValueError(f"power: got {found}, needs one stamp for each reading")
-    stamps = power.index
-    if stamps.has_duplicates:
-        twice = stamps[stamps.duplicated()]
         raise ValueError(
-            f"power: {len(twice)} stamps come twice, the first {twice[0]}; needs each once."
-            " An hour of clock time that is repeated in autumn needs time_zone in read_meter"
+            f"{source.name}: got {found}, needs one stamp for each reading"
         )
-    if not stamps.is_monotonic_increasing:
-        back = stamps[1:][np.diff(stamps.asi8) < 0][0]
-        raise ValueError(f"power: goes back in time at {back}; use sort_index() first")
-    between = stamps[1:] - stamps[:-1]
-    usual = pd.Series(between).mode()
-    usual = usual[0] if len(usual) else step or pd.Timedelta("1min")
-    step = step or usual
-    cure = f'power.resample("{step.total_seconds():g}s").mean()'
-    if usual > step and len(stamps) > 2:
-        raise ValueError(
-            f"power: most readings are {usual} apart, needs {step}: what happened between"
-            " them cannot be made up"
-        )
-    if usual < step:
-        raise ValueError(
-            f"power: most readings are {usual} apart, needs {step}, such as {cure}"
-        )
-    num_steps, (few, share) = (stamps[-1] - stamps[0]) / step, MOST_MISSING
-    if num_steps > max(few, share * len(stamps)):
-        raise ValueError(
-            f"power: {len(stamps)} readings from {stamps[0]} to {stamps[-1]} are"
-            f" {num_steps:,.0f} steps of {step}, needs nearly all of them; is a stamp wrong?"
-        )
-    off = (stamps - stamps[0]) % step != pd.Timedelta(0)
-    if off.any():
-        raise ValueError(
-            f"power: {off.sum()} of {len(off)} stamps are not a whole number of steps of"
-            f" {step} from the first, {stamps[off][0]} for one; needs an even grid, such as"
-            f" {cure}"
-        )
+    _check_order(power, source)
+    step = _grid(power.index, step, source)
     try:
         if power.dtype.kind == "c":
             raise TypeError("complex")
         watts = power.astype(float)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"power: got {power.dtype}, needs numbers: {error}") from error
+        raise ValueError(
+            f"{source.name}: got {power.dtype}, needs numbers: {error}"
+        ) from error
     for what, wrong in (("infinite", np.isinf(watts)), ("negative", watts < 0)):
         if wrong.any():
             raise ValueError(
-                f"power: {wrong.sum()} readings are {what}, {watts[wrong].iloc[0]:g} at"
-                f" {stamps[wrong][0]} for one; needs watts drawn, NaN where missing"
+                f"{source.name}: {wrong.sum()} readings are {what},"
+                f" {watts[wrong].iloc[0]:g} at {power.index[wrong][0]} for one; needs watts"
+                " drawn, NaN where missing"
             )
     return watts.asfreq(step)
+
+
+def _check_order(power: pd.Series, source: Source) -> None:
+    """Raises ValueError for stamps that are newest first, come twice or go back."""
+    stamps = power.index
+    _refuse_newest_first(stamps, source)
+    if stamps.has_duplicates:
+        raise ValueError(f"{source.name}: {_twice(power, source)}")
+    if not stamps.is_monotonic_increasing:
+        back = stamps[1:][np.diff(stamps.asi8) < 0][0]
+        raise ValueError(f"{source.name}: goes back in time at {back}; {source.sort}")
+
+
+def _refuse_newest_first(stamps: pd.DatetimeIndex, source: Source) -> None:
+    """Raises ValueError for stamps that nearly always go back."""
+    back = np.diff(stamps.asi8) < 0
+    if back.sum() > 0.75 * len(back):
+        raise ValueError(
+            f"{source.name}: goes back in time at {stamps[1:][back][0]}, and in"
+            f" {back.sum()} of {len(back)} steps: the newest reading comes first, needs the"
+            f" oldest first; {source.reverse}"
+        )
+
+
+def _twice(power: pd.Series, source: Source) -> str:
+    """What is said of stamps that come twice: an hour in autumn, copies, or two readings."""
+    stamps = power.index
+    twice = stamps[stamps.duplicated()]
+    found = f"{len(twice)} stamps come twice, the first {twice[0]}"
+    readings = power[stamps.duplicated(keep=False)].astype(str)
+    again = (readings == readings.shift()) & (
+        np.diff(readings.index.asi8, prepend=-1) == 0
+    )
+    copies = again.any() or readings.groupby(level=0).nunique().max() == 1
+    first, last = twice.min(), twice.max()
+    night = last - first < pd.Timedelta("1h") and first.hour < 4
+    autumn = stamps.tz is None and night and first.month in (3, 4, 9, 10, 11)
+    if copies:
+        found += f", in rows that are repeated; needs each once, such as {source.once}"
+    elif autumn:
+        found += "; needs each once"
+    else:
+        found += (
+            ", with different readings; needs one each, such as"
+            f" {source.series}.groupby(level=0).mean(){source.then}"
+        )
+    clock = ". An hour of clock time that is repeated in autumn needs time_zone in read_meter"
+    return found + clock * autumn
+
+
+def _grid(stamps: pd.DatetimeIndex, step, source: Source) -> pd.Timedelta:
+    """The step of an even grid on which all stamps are. Raises ValueError where there is none."""
+    gaps = pd.Series(stamps[1:] - stamps[:-1])
+    usual = gaps.mode()[0] if len(gaps) else step or pd.Timedelta("1min")
+    regular = len(gaps) < FEW_GAPS or 2 * (gaps == usual).sum() >= len(gaps)
+    middle = gaps.median() if len(gaps) else usual
+    about = len(gaps) and 2 * ((gaps - middle).abs() <= middle / 5).sum() >= len(gaps)
+    wanted = step or (usual if regular else _round(middle))
+    needs = (
+        f"needs an even grid, such as {source.series}.resample"
+        f'("{wanted.total_seconds():.15g}s")'
+    )
+    off = (stamps - stamps[0]) % (step or usual) != pd.Timedelta(0)
+    if off.any() and gaps.min() >= pd.Timedelta("28D") and not step:
+        raise ValueError(
+            f"{source.name}: readings are {gaps.min().days} to {gaps.max().days} days"
+            " apart, as calendar months are, which is no even grid; needs one, of days or"
+            " less"
+        )
+    if not (regular or about) and (off.any() or not step):
+        raise ValueError(
+            f"{source.name}: readings are {_short(gaps.min())} to {_short(gaps.max())}"
+            f" apart, as in a log that is written when a value changes; {needs}.ffill()"
+            f"{source.then} (.mean() in its place leaves gaps where readings are missing)"
+        )
+    step = step or (usual if regular else wanted)
+    if usual > step and regular and len(stamps) > 2:
+        raise ValueError(
+            f"{source.name}: most readings are {usual} apart, needs {step}: what happened"
+            " between them cannot be made up"
+        )
+    if usual < step and regular:
+        raise ValueError(
+            f"{source.name}: most readings are {usual} apart, needs {step}, such as"
+            f' {source.series}.resample("{step.total_seconds():.15g}s").mean()'
+        )
+    num_steps, (few, share) = (stamps[-1] - stamps[0]) / step, MOST_MISSING
+    if num_steps > max(few, share * len(stamps)):
+        raise ValueError(
+            f"{source.name}: {len(stamps)} readings from {stamps[0]} to {stamps[-1]} are"
+            f" {num_steps:,.0f} steps of {step}, needs nearly all of them; is a stamp wrong?"
+        )
+    off = (stamps - stamps[0]) % step != pd.Timedelta(0)
+    if off.any():
+        raise ValueError(
+            f"{source.name}: {off.sum()} of {len(off)} stamps are not a whole number of"
+            f" steps of {step} from the first, {stamps[off][0]} for one; {needs}.mean()"
+            f"{source.then}"
+        )
+    return step
+
+
+def _round(time: pd.Timedelta) -> pd.Timedelta:
+    """The nearest round time."""
+    return ROUND[np.abs(np.log(ROUND / time)).argmin()]
+
+
+def _short(time: pd.Timedelta) -> str:
+    """A time in few digits."""
+    return f"{time.total_seconds():,.3g} s"
 
 
 def as_time(name: str, value) -> pd.Timedelta:
@@ -121,30 +231,91 @@ def read_meter(
     local ones with a `time_zone` ("Europe/Paris"), come back in UTC, which knows no
     daylight saving; others stay as they are. Raises ValueError for a column that is
     missing, what cannot be read as a time or a number, a largest reading outside of
-    `expected_watts` (another unit? a single appliance needs a lower bound), and what
-    `check_power` refuses.
+    `expected_watts` (another unit? a single appliance needs a lower bound), a register
+    that counts up, and what `check_power` refuses.
     """
-    if not isinstance(unit, str) or unit not in UNITS:
-        raise ValueError(f"unit: got {told(unit)}, needs one of {', '.join(UNITS)}")
+    if not isinstance(unit, str) or unit not in UNITS | ENERGIES:
+        needs = ", ".join(UNITS | ENERGIES)
+        raise ValueError(f"unit: got {told(unit)}, needs one of {needs}")
     for name, column in (("time_column", time_column), ("power_column", power_column)):
         as_kind(name, column, str)
     lowest, highest = _limits(expected_watts)
+    source = _source(time_column, power_column)
     parts = []
     for table in _tables(file):
         _check_columns(table, time_column, power_column)
-        readings = _numbers(table[power_column]) * UNITS[unit]
+        readings = _numbers(table[power_column])
         parts.append(readings.set_axis(_stamps(table[time_column])))
     if len({part.index.tz is None for part in parts}) > 1:
         raise ValueError(f"file: {MIXED}")
     power = pd.concat(parts).rename(power_column)
-    power = power.set_axis(_in_utc(power.index, time_zone))
-    checked = check_power(power)
-    if checked.notna().any() and not lowest <= checked.max() <= highest:
+    power = checked(_in_utc(power, time_zone, source), None, source)
+    refuse_register(f"file: {told(power_column)}", power, (lowest, highest))
+    power = _in_watts(power, unit)
+    if power.notna().any() and not lowest <= power.max() <= highest:
         raise ValueError(
-            f"file: the largest reading is {checked.max():,g} W, expected are"
+            f"file: the largest reading is {power.max():,g} W, expected are"
             f" {lowest:,.0f} to {highest:,.0f} W; is {power_column} in another unit than {unit}?"
         )
-    return checked
+    return power
+
+
+def refuse_register(
+    name: str,
+    power: pd.Series,
+    expected_watts: tuple[float, float],
+    few_rises: int = FEW_RISES,
+) -> None:
+    """Raises ValueError for readings that count up: energy so far, not power.
+
+    Power falls about as often as it rises. Of a register at least `few_rises` readings rise,
+    and at most MOST_FALLS of those that change fall, since it may be reset or replaced; and
+    what it rises by, as Wh or kWh, is a power that can be expected.
+    """
+    change = power.dropna().diff()
+    up, falls = change[change > 0], int((change < 0).sum())
+    if len(up) < few_rises or falls > MOST_FALLS * (len(up) + falls):
+        return
+    hour, (lowest, highest) = pd.Timedelta("1h") / power.index.freq, expected_watts
+    mean, peak = up.sum() / len(power) * hour, up.max() * hour
+    if any(lowest <= k * peak and k * mean <= highest / 3 for k in ENERGIES.values()):
+        seldom = f"falls {falls} times" if falls else "never falls"
+        raise ValueError(
+            f"{name} rises {len(up)} times and {seldom}, as a register does that counts"
+            " energy up; needs power, or the energy of each interval: take .diff() of the"
+            " register, make negative differences blank, and read that by read_meter with"
+            " unit='kWh' or 'Wh'"
+        )
+
+
+def _source(time_column: str, power_column: str) -> Source:
+    """What the caller of `read_meter` can do: read the file by pandas, and mend it."""
+    table = f"pd.read_csv(file, index_col={told(time_column)}, parse_dates=True)"
+    return Source(
+        name="file",
+        series=f"{table}[{told(power_column)}]",
+        reverse="reverse its lines, such as pd.read_csv(file)[::-1]",
+        sort=f"sort its lines, such as pd.read_csv(file).sort_values({told(time_column)})",
+        once="pd.read_csv(file).drop_duplicates()",
+        then=", passed in watts to check_power",
+    )
+
+
+def _in_watts(power: pd.Series, unit: str) -> pd.Series:
+    """Readings of `unit` in watts: an energy is divided by its interval."""
+    if unit in UNITS:
+        if named := re.search(r"(?<![a-z])(k?Wh)(?![a-z])", str(power.name), re.I):
+            raise ValueError(
+                f"unit: got {unit!r} for the column {told(power.name)}, which names an"
+                f" energy, {named[1]}; needs unit='kWh' or 'Wh', the energy of each interval"
+            )
+        return power * UNITS[unit]
+    if len(power) < 2:
+        raise ValueError(
+            f"unit: {unit!r} is the energy of an interval, and one reading does not tell how"
+            " long it is; needs two"
+        )
+    return power * ENERGIES[unit] * (pd.Timedelta("1h") / power.index.freq)
 
 
 def _tables(file) -> Iterator[pd.DataFrame]:
@@ -158,16 +329,29 @@ def _tables(file) -> Iterator[pd.DataFrame]:
 
 
 class _Text:
-    """A text file that refuses zero bytes: some pandas end a cell there, and lose the rest."""
+    """A text file without its first lines, if they are blank; it counts them.
+
+    It refuses zero bytes: some pandas end a cell there, and lose the rest.
+    """
 
     def __init__(self, file):
-        self.file = file
+        self.file, self.num_blank, self.begun = file, 0, False
 
     def __iter__(self):
         return iter(self.file)
 
     def read(self, size=-1):
         text = self.file.read(size)
+        while text and not self.begun:
+            start = BLANK_LINES.match(text).end()
+            self.num_blank += len(text[:start].splitlines())
+            self.begun = start < len(text)
+            text = text[start:] or self.file.read(size)
+            if self.begun and re.match("#[^,]*$", text, re.M):
+                raise ValueError(
+                    f"file: line {self.num_blank + 1} is a comment, needs a line of column"
+                    " names first"
+                )
         if "\0" in text:
             raise ValueError(
                 "file: holds zero bytes, needs text; was it cut off, or is it in another"
@@ -197,6 +381,7 @@ def _opened(file) -> Iterator:
 
 
 def _pieces(file) -> Iterator[pd.DataFrame]:
+    """Tables without blank lines; the index of a row is its line in the file."""
     tables = None
     while True:
         try:
@@ -204,14 +389,18 @@ def _pieces(file) -> Iterator[pd.DataFrame]:
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 if tables is None:
                     tables = pd.read_csv(
-                        file, index_col=False, chunksize=LINES, low_memory=False
+                        file,
+                        index_col=False,
+                        chunksize=LINES,
+                        low_memory=False,
+                        skip_blank_lines=False,
                     )
                 table = next(tables)
         except StopIteration:
             return
         except pd.errors.EmptyDataError as error:
             raise ValueError(
-                "file: it is empty, needs a line of column names"
+                "file: it is empty, or its first line is, needs a line of column names"
             ) from error
         except UnicodeError as error:
             raise ValueError(
@@ -219,11 +408,19 @@ def _pieces(file) -> Iterator[pd.DataFrame]:
                 " in another encoding"
             ) from error
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            found = re.sub(
+                r"(?<=line )\d+",
+                lambda line: str(int(line[0]) + getattr(file, "num_blank", 0)),
+                " ".join(str(error).split())[:200],
+            )
             raise ValueError(
                 "file: needs as many cells in each line as there are column names, commas"
-                f" between them and points in numbers: {' '.join(str(error).split())[:200]}"
+                f" between them and points in numbers: {found}"
             ) from error
-        yield table
+        table.index += 2 + getattr(file, "num_blank", 0)
+        first = table.iloc[:, 0][table.iloc[:, 1:].isna().all(axis=1)]
+        blank = first.isna() | (first.astype(str).str.strip() == "")
+        yield table.drop(first.index[blank])
 
 
 def _check_columns(table: pd.DataFrame, *names: str) -> None:
@@ -265,7 +462,7 @@ def _numbers(column: pd.Series) -> pd.Series:
     if unread.any():
         line = unread.idxmax()
         raise ValueError(
-            f"file: {column.name} {told(column[line])} in line {line + 2} is no number"
+            f"file: {column.name} {told(column[line])} in line {line} is no number"
         )
     return numbers
 
@@ -277,33 +474,38 @@ def _stamps(column: pd.Series) -> pd.DatetimeIndex:
             f"file: {column.iloc[0]} is no time but a number, needs"
             " pd.to_datetime(..., unit='s') and check_power"
         )
-    zoned = column.astype(str).str.contains(r"(?:[+-]\d\d:?\d\d|Z)\s*$")
+    zoned = column.astype(str).str.contains(OFFSET)
     times = pd.to_datetime(
         column, errors="coerce", utc=bool(zoned.any()), format="ISO8601"
     )
+    times = times.mask(column.isin(["now", "today"]))  # which pandas takes for times
     if times.isna().any():
         line = times.isna().idxmax()
         raise ValueError(
-            f"file: {told(column[line])} in line {line + 2} is no time; write"
+            f"file: {told(column[line])} in line {line} is no time; write"
             " 2008-02-23 18:05:00"
         )
     if zoned.any() and not zoned.all():
         line = zoned.idxmin()
-        raise ValueError(f"file: {told(column[line])} in line {line + 2}; {MIXED}")
+        raise ValueError(f"file: {told(column[line])} in line {line}; {MIXED}")
     return pd.DatetimeIndex(times)
 
 
-def _in_utc(stamps: pd.DatetimeIndex, time_zone: str | None) -> pd.DatetimeIndex:
+def _in_utc(power: pd.Series, time_zone: str | None, source: Source) -> pd.Series:
     """Local times of a zone in UTC; as they are without one, or with their own."""
-    if time_zone is None:
-        return stamps
-    as_kind("time_zone", time_zone, str)
-    if stamps.tz is not None:
-        return stamps
+    if time_zone is not None:
+        as_kind("time_zone", time_zone, str)
+    stamps = power.index
+    if time_zone is None or stamps.tz is not None or not len(stamps):
+        return power
+    _refuse_newest_first(stamps, source)
     try:
-        return stamps.tz_localize(time_zone, ambiguous="infer").tz_convert("UTC")
+        local = stamps.tz_localize(time_zone, ambiguous="infer")
     except (KeyError, ValueError) as error:
+        if stamps.has_duplicates and not isinstance(error, KeyError):
+            raise ValueError(f"file: {_twice(power, source)}") from error
         raise ValueError(
             f"time_zone: {time_zone!r} does not fit: {error}; stamps with their offset from"
             " UTC, such as 2026-10-25 02:30:00+01:00, always do"
         ) from error
+    return power.set_axis(local.tz_convert("UTC"))

@@ -13,21 +13,25 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.distributions import Normal
 
 from hmmlib.checks import as_count, as_kind, as_number, as_seed, told
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM, as_probs
-from hmmlib.learning import fit_em, guess_emission, weighted_fit
-from hmmlib.meter import as_time, check_power
+from hmmlib.inference import total_counts
+from hmmlib.learning import fit_em, guess_emission
+from hmmlib.meter import Source, as_time, check_power, checked, refuse_register
 
 REST = "rest"
-DAY = pd.Timedelta("1D")
+UNSEEN = 0.01  # added to the count of each move: what was never seen is not impossible
 STAY = 0.95  # of the chain that learning starts from
-KNEE, EVEN = 60.0, 1e6  # watts: where levels begin to count by ratio; never
+FLOOR = 15.0  # watts: no state is narrower
+WATTS_OF_A_PLUG = 9000.0  # a 32 A circuit gives less
+WATTS_OF_ANYTHING = (1.0, 100_000.0)  # where the largest reading is to be expected
 MOST_BELOW = 0.01  # of the times, appliances may seem to draw more than the mains
-ENOUGH = 1e-3  # nats gained per reading, below which learning stops
+ENOUGH = 1e-4  # nats gained per reading, below which learning stops
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,37 +91,55 @@ def learn_appliance(
     power: pd.Series,
     num_states: int,
     resolution: float = 0.0,
-    knee: float = KNEE,
+    knee: float = np.inf,
     num_iters: int = 100,
+    floor: float = FLOOR,
 ) -> HMM:
-    """A Gaussian HMM of one appliance's watts: k-means, then Baum-Welch over days.
+    """A Gaussian HMM of one appliance's watts: k-means, then Baum-Welch; states by watts.
 
-    k-means compares levels by their ratio above `knee` watts, and by their difference
-    below. States come in the order of their watts at the start. Readings in steps of
-    `resolution` watts are off by up to half a step: no state is narrower than that error,
-    or than 1 W. A chain starts in its long-run proportions, at any time of the day. The
-    last day is filled up with missing readings. Raises ValueError as
-    `check_power` does, and for fewer different readings than states.
+    k-means compares levels by their difference, and above `knee` watts by their ratio. No
+    state is ever narrower than `floor` watts: many meters show exact zeros, onto which "off"
+    would shrink, and "on" would take all other readings. Those in steps of `resolution`
+    watts are off by up to half a step, which is a floor too. The chain starts in each state
+    as often as the readings are in it, at any time of the day.
+
+    A few readings above WATTS_OF_A_PLUG and far above all others, such as 65,535, are taken
+    as missing, with a warning. Raises ValueError as `check_power` does, for a register that
+    counts up, and for fewer different readings than states.
     """
     num_states = as_count("num_states", num_states)
-    resolution = as_number(
-        "resolution", resolution, "watts of at least 0", lambda x: 0 <= x < np.inf
+    resolution, floor = (
+        as_number(name, value, "watts of at least 0", lambda x: 0 <= x < np.inf)
+        for name, value in (("resolution", resolution), ("floor", floor))
     )
-    knee = as_number("knee", knee, "watts above 0", lambda x: 0 < x < np.inf)
-    days = _days(check_power(power))
-    seen = days[~days.isnan()]
+    knee = as_number("knee", knee, "watts above 0", lambda x: x > 0)
+    power = _without_faults(check_power(power))
+    refuse_register("power:", power, WATTS_OF_ANYTHING)
+    values = torch.as_tensor(power.to_numpy(copy=True))
+    seen = values[~values.isnan()]
     if not len(seen):
         raise ValueError("power: every reading is missing, needs some to learn from")
-    with warnings.catch_warnings():
-        # A state that is one value of a coarse meter is no fault: it is widened below.
-        warnings.filterwarnings("ignore", message=".*shrank onto a value")
-        start = _start(seen, num_states, knee)
-        enough = ENOUGH * len(seen)
-        learned = fit_em(start, days, num_iters=num_iters, tolerance=enough).model
-    narrowest = max(resolution / 12**0.5, 1.0)
-    watts = learned.emission
-    watts = Normal(watts.loc, watts.scale.clamp(min=narrowest))
-    return HMM(long_run(learned.transition_matrix), learned.transition_matrix, watts)
+    if len(different := seen.unique()) < num_states:
+        raise ValueError(
+            f"power: got too few different readings, {told(different.tolist())} W and no"
+            f" other, needs {num_states}, one for each state"
+        )
+    floor = max(floor, resolution / 12**0.5)
+    learned = fit_em(
+        _start(seen, num_states, knee, floor),
+        values,
+        num_iters=num_iters,
+        tolerance=ENOUGH * len(seen),
+        learn=("transition_matrix", "emission"),
+        pseudo_count=UNSEEN,
+        min_scale=floor,
+    ).model
+    counts = total_counts(learned.potentials(values))
+    entered = counts.initial + counts.transitions.sum(0)
+    order = learned.emission.loc.argsort(stable=True)
+    watts = learned.emission.loc[order], learned.emission.scale[order]
+    moves = learned.transition_matrix[order][:, order]
+    return HMM(entered[order] / entered.sum(), moves, Normal(*watts))
 
 
 def learn_house(
@@ -125,13 +147,16 @@ def learn_house(
     num_states: Mapping[str, int],
     mains: str = "mains",
     resolution: float = 0.0,
+    knee: float = np.inf,
+    num_iters: int = 100,
+    floor: float = FLOOR,
 ) -> House:
     """One chain for each appliance, and, if `num_states` names `REST`, one for the others.
 
     `table` has a column of watts for `mains` and for each appliance; what the rest drew is
-    mains less appliances, with levels that k-means compares by difference. Each chain is
-    learned by `learn_appliance` from its own column. Raises ValueError for a column that
-    is missing.
+    mains less appliances. Each chain is learned by `learn_appliance` from its own column,
+    with these options, but for the rest `knee` does not count. Raises ValueError for a
+    column that is missing, and names the one that cannot be learned from.
     """
     as_kind("table", table, pd.DataFrame)
     as_kind("mains", mains, Hashable)
@@ -144,23 +169,25 @@ def learn_house(
             f"table: no column for {missing or 'an appliance'}, it has"
             f" {list(table.columns)}, needs one for each"
         )
-    columns = {name: table[name] for name in appliances}
+    columns = {name: _column(table, name) for name in needed}
     if REST in names:
         # Where sub-meters round up, the difference can fall below zero.
-        rest = table[mains] - table[appliances].sum(axis=1, skipna=False)
+        rest = columns[mains] - sum(columns[name] for name in appliances)
         if (below := (rest < 0).mean()) > MOST_BELOW:
             raise ValueError(
                 f"table: at {below:.0%} of the times the appliances draw more than {mains!r};"
                 " are the units and the clocks the same?"
             )
         columns[REST] = rest.clip(lower=0.0)
-    learned = {
-        name: learn_appliance(
-            columns[name], num_states[name], resolution, EVEN if name == REST else KNEE
-        )
-        for name in names
-    }
-    return House(learned, check_power(table[needed[0]]).index.freq)
+    learned = {}
+    for name in names:
+        options = resolution, np.inf if name == REST else knee, num_iters, floor
+        try:
+            learned[name] = learn_appliance(columns[name], num_states[name], *options)
+        except ValueError as error:
+            found = str(error).removeprefix("power: ")
+            raise ValueError(f"table, {name!r}: {found}") from error
+    return House(learned, columns[needed[0]].index.freq)
 
 
 def disaggregate(
@@ -234,9 +261,31 @@ def simulate(
 
 
 def long_run(transition_matrix: Tensor) -> Tensor:
-    """How often a chain that has run for very long is in each state, (K,)."""
-    transition_matrix = as_probs("transition_matrix", transition_matrix, "(K, K)")
-    return torch.linalg.matrix_power(transition_matrix, 2**20)[0]
+    """The stationary distribution, pi = pi A, (K,): how often a chain is in each state.
+
+    Raises ValueError where there is more than one, since the start decides for ever. States
+    that are left for good have 0.
+    """
+    moves = as_probs("transition_matrix", transition_matrix, "(K, K)")
+    if moves.shape[0] != moves.shape[1]:
+        raise ValueError(
+            f"transition_matrix: got shape {tuple(moves.shape)}, needs (K, K)"
+        )
+    possible = moves.detach().numpy(force=True) > 0
+    groups = connected_components(possible, connection="strong")[1]
+    closed = [g for g in set(groups) if not possible[groups == g][:, groups != g].any()]
+    if len(closed) > 1:
+        kept = [np.flatnonzero(groups == g).tolist() for g in closed]
+        raise ValueError(
+            f"transition_matrix: never leaves any of the states {told(kept)}, so that where"
+            " it starts decides; needs one such group"
+        )
+    inside = torch.as_tensor(np.flatnonzero(groups == closed[0]))
+    flow = moves[inside][:, inside].double().fill_diagonal_(0.0)
+    flow = (flow - flow.sum(1).diag()).mT  # flow @ pi = 0 ...
+    flow[-1] = 1.0  # ... and pi.sum() = 1
+    often = torch.linalg.solve(flow, torch.eye(len(inside)).to(flow)[-1])
+    return moves.new_zeros(len(moves)).index_copy(0, inside, often.to(moves.dtype))
 
 
 def energy_kwh(watts: pd.DataFrame | pd.Series):
@@ -346,31 +395,56 @@ def house_metrics(estimate: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
     )
 
 
-def _start(seen: Tensor, num_states: int, knee: float) -> HMM:
+def _start(seen: Tensor, num_states: int, knee: float, floor: float) -> HMM:
     """States from clusters of the readings (n,), each of them likely to stay."""
+    squeezed = seen if knee == np.inf else knee * torch.log1p(seen / knee)
     unit = torch.ones(num_states, dtype=seen.dtype)
-    squeezed = torch.log1p(seen / knee)
-    centres = guess_emission(Normal(0 * unit, unit), squeezed).loc
+    with (
+        warnings.catch_warnings()
+    ):  # a cluster of equal values is no fault: see `floor`
+        warnings.filterwarnings("ignore", message=".*shrank onto a value")
+        centres = guess_emission(Normal(0 * unit, unit), squeezed).loc
     nearest = (squeezed[:, None] - centres).abs().argmin(dim=1)
-    members = torch.nn.functional.one_hot(nearest, num_states).to(seen.dtype)
-    watts = weighted_fit(Normal(0 * unit, unit), seen, members)
-    narrowest = 1e-2 * float(seen.std(correction=0)) + 1.0
+    members = [seen[nearest == k] for k in range(num_states)]
+    level = torch.stack([each.mean() for each in members])
+    spread = torch.stack([each.std(correction=0) for each in members])
     leave = (1 - STAY) / max(num_states - 1, 1)
     moves = torch.full((num_states, num_states), leave, dtype=seen.dtype)
     moves.fill_diagonal_(1 - leave * (num_states - 1))
-    watts = Normal(watts.loc, watts.scale.clamp(min=narrowest))
-    return HMM(unit / num_states, moves, watts)
-
-
-def _days(power: pd.Series) -> Tensor:
-    """Readings as (days, steps of a day), the last day filled with NaN; one row if shorter."""
-    per_day = max(int(DAY / pd.Timedelta(power.index.freq)), 1)
-    per_day = min(per_day, len(power))
-    values = torch.as_tensor(power.to_numpy(copy=True))
-    short = -len(values) % per_day
-    return torch.nn.functional.pad(values, (0, short), value=torch.nan).reshape(
-        -1, per_day
+    return HMM(
+        unit / num_states, moves, Normal(level, spread.clamp(min=max(floor, 1.0)))
     )
+
+
+def _column(table: pd.DataFrame, name) -> pd.Series:
+    """One column of watts, checked. Raises ValueError that names it."""
+    source = Source(
+        name=f"table, {name!r}",
+        series=f"table[{name!r}]",
+        reverse="use table[::-1]",
+        sort="use table.sort_index() first",
+        once="table[~table.index.duplicated()]",
+    )
+    power = checked(table[name], None, source)
+    if power.isna().all():
+        raise ValueError(f"table, {name!r}: every reading is missing, needs some")
+    refuse_register(f"table, {name!r}", power, WATTS_OF_ANYTHING)
+    return _without_faults(power)
+
+
+def _without_faults(power: pd.Series) -> pd.Series:
+    """Missing where a few readings stand above all that an appliance could draw."""
+    high = power > WATTS_OF_A_PLUG
+    few = high.sum() <= max(3, power.count() / 1000)
+    if high.any() and few and power[high].min() > 4 * power[~high].max():
+        worst = power.idxmax()
+        warnings.warn(
+            f"power: {high.sum()} readings far above the others are taken as missing,"
+            f" {power[worst]:,.0f} W of {power.name!r} at {worst} for one",
+            stacklevel=3,
+        )
+        return power.mask(high)
+    return power
 
 
 def _hours(index: pd.DatetimeIndex) -> float:

@@ -58,6 +58,61 @@ def test_irregular_stamps_are_refused_with_the_cure():
     check_power(jitter.resample("60s").mean())
 
 
+@pytest.mark.parametrize(
+    ("stamps", "message"),
+    [
+        (["00:02", "00:01", "00:00"], r"newest reading comes first.*power\[::-1\]"),
+        (["00:00", "00:02", "00:01", "00:03"], r"back in time at .*00:01:00; use sort_index"),
+        (["00:00", "00:01", "00:01"], r"rows that are repeated.*~power.index.duplicated"),
+    ],
+)  # fmt: skip
+def test_rows_in_a_wrong_order_are_told_apart(stamps, message):
+    index = pd.DatetimeIndex([f"2024-10-26 {each}" for each in stamps])
+    with pytest.raises(ValueError, match=message) as refused:
+        check_power(pd.Series(300.0, index))
+    assert ("autumn" in str(refused.value)) == ("repeated" in message)  # may be both
+
+
+def test_a_log_of_changes_is_refused_with_a_cure_that_works():
+    """Some 5,000 changes, 5 seconds apart on average, with and without microseconds."""
+    rng = np.random.default_rng(1)
+    at = pd.Timestamp("2024-04-24") + pd.to_timedelta(
+        np.cumsum(rng.exponential(5.0, 5000)).round(6), unit="s"
+    )
+    for stamps in (at, at.floor("s").unique()):
+        power = pd.Series(rng.uniform(100, 900, len(stamps)), stamps)
+        with pytest.raises(ValueError, match="a log that is written when") as refused:
+            check_power(power)
+        assert 'power.resample("5s").ffill()' in str(refused.value)
+        check_power(power.resample("5s").ffill())
+        file = as_file(power)
+        with pytest.raises(
+            ValueError, match=r"^file: .*read_csv\(file, index_col='time'"
+        ):
+            read_meter(file)
+        file.seek(0)
+        read = pd.read_csv(file, index_col="time", parse_dates=True)["power"]
+        assert len(check_power(read.resample("5s").ffill())) == pytest.approx(5000, 0.1)
+    assert check_power(power, "1s").notna().sum() == len(power)  # as one wishes
+
+
+@pytest.mark.parametrize("spread", [0.3, 2.0])
+def test_a_clock_that_trembles_is_no_log_of_changes(spread):
+    rng = np.random.default_rng(0)
+    power = minutes(rng.uniform(100, 900, 500))
+    power.index += pd.to_timedelta(rng.normal(0, spread, 500), unit="s")
+    cure = r'not a whole number of steps.*resample\("60s"\).mean\(\)$'
+    with pytest.raises(ValueError, match=cure):
+        check_power(power)
+
+
+@pytest.mark.parametrize("months", [6, 14])
+def test_calendar_months_are_no_even_grid(months):
+    power = pd.Series(300.0, pd.date_range("2024-01-01", periods=months, freq="MS"))
+    with pytest.raises(ValueError, match="29 to 31 days apart, as calendar months"):
+        check_power(power)
+
+
 def as_file(power, columns=("time", "power")):
     return io.StringIO(power.rename_axis(columns[0]).to_csv(header=[columns[1]]))
 
@@ -105,6 +160,106 @@ def test_the_hour_that_comes_twice():
         assert (read.index == true).all() and (read == power).all()
     with pytest.raises(ValueError, match="time_zone: 'Europe/Lutetia' does not fit"):
         read_meter(as_file(local), time_zone="Europe/Lutetia")
+
+
+def register(start, kwh, num_steps=200):
+    """A counter that rises by `kwh` on average in each quarter of an hour."""
+    used = np.random.default_rng(0).exponential(kwh, num_steps)
+    index = pd.date_range("2025-01-01", periods=num_steps, freq="15min")
+    return pd.Series((start + np.cumsum(used)).round(3), index)
+
+
+REPLACED = register(23622.0, 0.127)
+REPLACED.iloc[100:] -= REPLACED.iloc[100]
+TODAY = register(0.0, 0.127) % 10.0
+COARSE = np.floor(register(1500.0, 0.2))
+
+
+@pytest.mark.parametrize("unit", ["W", "kW", "kWh", "Wh"])
+@pytest.mark.parametrize(
+    "counter",
+    [register(23622.0, 0.127), 1000 * register(23622.0, 0.127), REPLACED, TODAY, COARSE],
+    ids=["kWh", "Wh", "replaced", "reset each day", "coarse"],
+)  # fmt: skip
+def test_a_register_is_refused_in_every_unit(counter, unit):
+    with pytest.raises(
+        ValueError, match=r"^file: 'power' rises .*\.diff\(\).*unit='kWh'"
+    ):
+        read_meter(as_file(counter), unit=unit)
+
+
+def test_a_register_is_refused_as_a_series_too():
+    with pytest.raises(ValueError, match=r"^power: rises 199 times and never falls"):
+        check_power(register(23622.0, 0.127))
+    check_power(register(0.0, 127.0, 20))  # five hours may rise
+
+
+def test_the_cure_for_a_register_gives_its_watts():
+    """508 W are 0.127 kWh in a quarter of an hour; where it was replaced nothing is known."""
+    used = REPLACED.diff()
+    power = read_meter(as_file(used.where(used >= 0)), unit="kWh")
+    assert power.isna().sum() == 2 and power.mean() == pytest.approx(508, rel=0.2)
+    assert np.allclose(power.iloc[1:50], 4000 * np.diff(REPLACED.iloc[:50]))
+
+
+def test_what_only_seems_to_count_up_is_power():
+    """A constant, a short evening that rises, a fridge that jumps up and sinks slowly."""
+    night = minutes(np.tile(np.r_[150.0, np.linspace(120, 100, 19), 0.0], 20))
+    for power in (minutes([300.0] * 50), minutes(np.arange(300, 307)), night):
+        assert (read_meter(as_file(power)) == power).all()
+
+
+@pytest.mark.parametrize("step", ["1min", "15min", "30min", "1h"])
+def test_energy_per_interval_comes_back_in_watts(step):
+    watts = np.array([508.0, 520.0, np.nan, 1400.0])
+    hours = pd.Timedelta(step) / pd.Timedelta("1h")
+    energy = pd.Series(watts * hours, pd.date_range("2025-01-01", periods=4, freq=step))
+    for unit, in_unit in (("Wh", energy), ("kWh", energy / 1000)):
+        power = read_meter(as_file(in_unit), unit=unit)
+        assert np.allclose(power, watts, equal_nan=True)
+    with pytest.raises(ValueError, match="one reading does not tell"):
+        read_meter(as_file(energy.iloc[:1]), unit="Wh")
+
+
+@pytest.mark.parametrize("column", ["kWh", "Import (Wh)", "KWH/hh (per half hour)"])
+def test_a_column_that_names_an_energy_is_not_taken_for_power(column):
+    energy = minutes([250.0, 300.0, 260.0])
+    for unit in ("W", "kW"):
+        with pytest.raises(ValueError, match=r"names an energy.*needs unit='kWh'"):
+            read_meter(
+                as_file(energy, ("time", column)), power_column=column, unit=unit
+            )
+
+
+@pytest.mark.parametrize("offset", ["-05", "-0500", "-05:00", " -05:00", "-5"])
+def test_any_offset_comes_back_in_utc(offset):
+    other = "2018-06-02T03:31:00+0530"  # 22:01 in UTC
+    for second in ("2018-06-01 17:01:00" + offset, other, "2018-06-01T22:01Z"):
+        text = f"time,power\n2018-06-01 17:00:00{offset},300\n{second},400\n"
+        read = read_meter(io.StringIO(text))
+        assert str(read.index.tz) == "UTC"
+        assert read.index[0] == pd.Timestamp("2018-06-01 22:00", tz="UTC")
+        assert read.tolist() == [300, 400] and read.index.freq == "min"
+
+
+def test_a_date_ends_in_no_offset():
+    days = read_meter(io.StringIO("time,power\n2018-06-05,300\n2018-06-06,400\n"))
+    assert days.index.tz is None and days.index[0] == pd.Timestamp("2018-06-05")
+
+
+def test_rows_that_are_repeated_in_the_night_the_clock_goes_back():
+    """Newest first, and each row twice: said as such, with and without a time zone."""
+    true = pd.date_range("2024-10-26 23:00", periods=300, freq="min", tz="UTC")
+    local = true.tz_convert("Europe/Paris").tz_localize(None)
+    power = pd.Series(np.random.default_rng(0).uniform(200, 900, 300), local)
+    for options in ({}, {"time_zone": "Europe/Paris"}):
+        with pytest.raises(ValueError, match=r"newest .*read_csv\(file\)\[::-1\]"):
+            read_meter(as_file(power.iloc[::-1]), **options)
+        with pytest.raises(ValueError, match=r"300|360 .*repeated; .*drop_duplicates"):
+            read_meter(as_file(power.repeat(2)), **options)
+    two = pd.concat([power.iloc[:50], power.iloc[20:] + 1]).sort_index(kind="stable")
+    with pytest.raises(ValueError, match=r"different readings.*\.mean\(\), passed in"):
+        read_meter(as_file(two.set_axis(two.index - pd.Timedelta("1D"))))
 
 
 GOOD = "time,power\n2026-02-23 18:00,300\n2026-02-23 18:01,400\n"
@@ -195,6 +350,36 @@ def test_hostile_files_are_refused_in_words(data, message):
     with pytest.raises(ValueError, match=message) as error:
         read_meter(io.BytesIO(data))
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time,power\n" + ROW + "\n\n2026-02-23 18:01,abc\n", "'abc' in line 5"),
+        ("\n\ntime,power\n" + ROW + "   \n,\nnow,1\n", "'now' in line 7"),
+        ("\r\ntime,power\r\n\r\n" + ROW + "\r\nnow,1\r\n", "'now' in line 6"),
+        ("\n\ntime,power\n\n" + ROW + "2026-02-23 18:01,30,5\n", "line 6, saw 3"),
+        ("# by a logger\ntime,power\n" + ROW, "line 1 is a comment"),
+        ("time,power\n" + ROW + "# at noon\n" + ROW, "'# at noon' in line 3 is no time"),
+    ],
+)  # fmt: skip
+def test_line_numbers_are_those_of_the_file(text, message, monkeypatch):
+    with pytest.raises(ValueError, match=message):
+        read_meter(io.StringIO(text))
+    monkeypatch.setattr(meter, "LINES", 1)
+    with pytest.raises(ValueError, match=message):
+        read_meter(io.BytesIO(text.encode()))
+
+
+def test_blank_lines_are_skipped():
+    text = (
+        "\n \ntime,power\n\n"
+        + ROW
+        + "  \n,\n2026-02-23 18:01,\n2026-02-23 18:02,400\n\n"
+    )
+    assert np.allclose(
+        read_meter(io.StringIO(text)), [300, np.nan, 400], equal_nan=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,190 @@ def test_noise_is_that_of_all_chains_and_no_finer_than_the_steps():
     )
 
 
+def counted(on):
+    """A[off, on] and A[on, off], counted in one sequence of truth values."""
+    left, entered = on[:-1], on[1:]
+    return (entered & ~left).sum() / (~left).sum(), (left & ~entered).sum() / left.sum()
+
+
+@pytest.mark.parametrize(
+    ("step", "hours"), [("15min", 4), ("1h", 4), ("6h", 6), ("1D", 24)]
+)
+def test_an_appliance_that_always_starts_at_midnight_can_start(step, hours):
+    """On from 0 o'clock on, each day; at one reading a day, on each third day."""
+    index = pd.date_range("2024-01-01", periods=28 * 24 * 4, freq="15min")
+    index = index[:: pd.Timedelta(step) // pd.Timedelta("15min")]
+    on = (index.hour < hours) & ((step != "1D") | (index.day % 3 == 0))
+    noise = np.random.default_rng(0).normal(0, 10, len(index))
+    power = pd.Series(np.where(on, 2000 + noise, 0.0), index)
+    learned = nilm.learn_appliance(power, 2)
+    turned_on, turned_off = counted(on)
+    if step == "15min":
+        assert turned_on == 27 / (28 * 80 - 1)  # by hand: no move from the last
+    assert np.isclose(learned.transition_matrix[0, 1], turned_on, rtol=1e-2)
+    assert np.isclose(learned.transition_matrix[1, 0], turned_off, rtol=1e-2)
+    house = House({"boiler": learned}, index.freq)
+    found = nilm.disaggregate(house, power)
+    assert nilm.energy_kwh(found)["boiler"] == pytest.approx(
+        nilm.energy_kwh(power), rel=1e-2
+    )
+
+
+def test_a_gap_is_missing_and_no_move():
+    """On before a gap of nine days and off behind it: one fall in what was seen."""
+    power = pd.Series(0.0, pd.date_range("2024-01-01", periods=1000, freq="h"))
+    power.iloc[200:400], power.iloc[600:700] = 1500.0, 1500.0
+    gapped = power.drop(power.index[300:500])
+    for each in (gapped, gapped.asfreq("h")):
+        moves = nilm.learn_appliance(each, 2).transition_matrix
+        assert np.isclose(moves[1, 0], 2 / 300, atol=2e-3)
+        assert np.isclose(moves[0, 1], 2 / 700, atol=2e-3)
+
+
+@pytest.mark.parametrize("on_first", [True, False])
+def test_a_start_that_was_seen_stays_possible(on_first):
+    """Switched once, and never back: the chain would be in one state in the long run."""
+    on = (np.arange(600) < 200) == on_first
+    power = pd.Series(
+        np.where(on, 800.0, 0.0), pd.date_range("2024", periods=600, freq="min")
+    )
+    learned = nilm.learn_appliance(power, 2)
+    share = on.mean()
+    assert np.allclose(learned.initial_probs, [1 - share, share], atol=1e-3)
+    found = nilm.disaggregate(House({"a": learned}, "1min"), power)
+    assert np.allclose(found["a"], power, atol=1.0)
+    back = nilm.disaggregate(
+        House({"a": learned}, "1min"), power.iloc[::-1].set_axis(power.index)
+    )
+    assert np.allclose(back["a"], power.iloc[::-1], atol=1.0)  # rare, not forbidden
+
+
+def a_kettle(seed=0, num_days=7):
+    """Watts every 8 seconds, as in REFIT: exact zeros, a trickle now and then, 3 minutes on.
+
+    The first and the last reading of a run are averages over a part of it.
+    """
+    rng = np.random.default_rng(seed)
+    index = pd.date_range("2014-03-01", periods=num_days * 10_800, freq="8s")
+    watts = np.where(rng.random(len(index)) < 0.005, rng.integers(1, 31, len(index)), 0.0)
+    for start in rng.integers(0, len(index) - 30, 6 * num_days):
+        watts[start : start + 22] = np.round(rng.normal(2900, 30, 22))
+        watts[[start, start + 21]] = np.round(rng.uniform(300, 2900, 2))
+    return pd.Series(watts, index)
+
+
+def test_on_is_on_and_off_keeps_its_trickle():
+    """Without a floor "off" shrinks onto 0, and "on" is 1131 +- 1161 W with each trickle."""
+    kettle = a_kettle()
+    on = kettle[kettle > 100]
+    learned = nilm.learn_appliance(kettle, 2)
+    assert np.allclose(
+        learned.emission.loc, [kettle[kettle < 100].mean(), on.mean()], atol=1
+    )
+    assert np.allclose(learned.emission.scale, [15.0, on.std()], atol=1)
+    turned_on, _ = counted((kettle > 100).to_numpy())
+    assert np.isclose(learned.transition_matrix[0, 1], turned_on, rtol=0.01)
+    narrow = nilm.learn_appliance(kettle, 2, floor=10.0)
+    assert np.isclose(narrow.emission.scale[0], 10.0)
+
+
+def test_levels_come_in_the_order_of_their_watts():
+    rng = np.random.default_rng(1)
+    level = np.repeat(rng.permutation(np.tile([0.0, 60.0, 700.0, 2000.0], 30)), 15)
+    power = pd.Series(
+        level + rng.uniform(0, 5, len(level)),
+        pd.date_range("2024", periods=len(level), freq="min"),
+    )
+    for knee in (60.0, np.inf):
+        means = nilm.learn_appliance(power, 4, knee=knee).emission.loc
+        assert np.allclose(means, [2.5, 62.5, 702.5, 2002.5], atol=2)
+
+
+@pytest.mark.parametrize("num_states", [2, 3])
+def test_a_sentinel_is_missing_and_spoils_nothing(num_states):
+    rng = np.random.default_rng(2)
+    on = np.arange(2000) // 50 % 8 == 0
+    clean = pd.Series(
+        np.where(on, 1200.0, 0.0) + rng.uniform(0, 10, 2000),
+        pd.date_range("2024-01-01", periods=2000, freq="min"),
+        name="toaster",
+    )
+    spoilt = clean.copy()
+    spoilt.iloc[[137, 1400]] = 65535.0
+    blank = spoilt.mask(spoilt > 60_000)
+    with pytest.warns(
+        UserWarning, match="2 readings far above .* 65,535 W of 'toaster'"
+    ):
+        learned = nilm.learn_appliance(spoilt, num_states)
+    as_blank = nilm.learn_appliance(blank, num_states)
+    assert torch.equal(learned.emission.loc, as_blank.emission.loc)
+    assert np.isclose(learned.emission.loc[-1], clean[on].mean(), atol=3)
+    table = pd.DataFrame({"mains": clean + 300.0, "toaster": spoilt})
+    with pytest.warns(UserWarning, match="'toaster'"):
+        house = nilm.learn_house(table, {"toaster": 2, REST: 1})
+    assert np.isclose(house.appliances[REST].emission.loc, 300.0)
+
+
+def test_the_large_load_of_a_charger_is_no_sentinel():
+    watts = np.where(np.arange(2000) % 500 < 30, 11_000.0, 0.0)
+    power = pd.Series(watts, pd.date_range("2024", periods=2000, freq="min"))
+    assert nilm.learn_appliance(power, 2).emission.loc.tolist() == [0.0, 11_000.0]
+
+
+def test_what_cannot_be_learned_from_is_named_by_its_column():
+    mains, truth = simulated(a_house(), 600, seed=0)
+    good = truth.clip(lower=0.0).assign(mains=mains)
+    counter = (23622.0 + good["kettle"].cumsum() / 60_000).round(3)
+    for column, values, message in (
+        ("kettle", 0.0, r"'kettle'.*too few different readings, \[0.0\] W"),
+        ("kettle", 7.0, r"'kettle'.*too few different readings, \[7.0\] W"),
+        ("heater", np.nan, "'heater'.*every reading is missing"),
+        ("mains", np.nan, "'mains'.*every reading is missing"),
+        ("heater", "off", "'heater'.*needs numbers"),
+        ("heater", -3.0, "'heater'.*negative"),
+        ("kettle", counter, r"'kettle'.*as a register does.*\.diff"),
+    ):
+        num_states = {"kettle": 2, "heater": 2, REST: 3}
+        with pytest.raises(ValueError, match=f"^table, {message}"):
+            nilm.learn_house(good.assign(**{column: values}), num_states)
+    with pytest.raises(ValueError, match=r"'kettle': 1 stamps.*table\[~table.index"):
+        nilm.learn_house(good.iloc[[0, 0, 1]], {"kettle": 2})
+
+
+@pytest.mark.parametrize(
+    ("moves", "often"),
+    [
+        ([[0.9, 0.1], [0.2, 0.8]], [2 / 3, 1 / 3]),
+        ([[0.0, 1.0], [1.0, 0.0]], [0.5, 0.5]),  # alternates
+        ([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], [1 / 3] * 3),
+        ([[0.5, 0.5], [0.0, 1.0]], [0.0, 1.0]),  # left for good
+        ([[0.2, 0.4, 0.4], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], [0.0, 0.5, 0.5]),
+        ([[1.0, 1e-30], [3e-30, 1.0]], [0.75, 0.25]),  # nearly never moves
+        ([[1.0]], [1.0]),
+    ],
+)
+def test_the_long_run_is_solved_for(moves, often):
+    for dtype in (torch.float64, torch.float32):
+        found = nilm.long_run(torch.tensor(moves, dtype=dtype))
+        assert found.dtype == dtype and np.allclose(found, often, atol=1e-6)
+
+
+def test_the_long_run_of_any_chain_stays_as_it_is():
+    moves = torch.distributions.Dirichlet(torch.full((7, 7), 0.3).double()).sample()
+    often = nilm.long_run(moves)
+    assert torch.allclose(often @ moves, often, atol=1e-12)
+    assert torch.isclose(often.sum(), torch.ones(()).double())
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [torch.eye(2), [[1.0, 0.0, 0.0], [0.3, 0.3, 0.4], [0.0, 0.0, 1.0]], torch.eye(4)[[1, 0, 3, 2]]],
+)  # fmt: skip
+def test_a_long_run_that_depends_on_the_start_is_refused(moves):
+    with pytest.raises(ValueError, match=r"never leaves any of the states \[\[0"):
+        nilm.long_run(moves)
+
+
 def test_the_answer_is_the_most_probable_path():
     house = a_house()
     mains, truth = simulated(house, 300, seed=4)
