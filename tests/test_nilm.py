@@ -141,7 +141,9 @@ def a_kettle(seed=0, num_days=7):
     """
     rng = np.random.default_rng(seed)
     index = pd.date_range("2014-03-01", periods=num_days * 10_800, freq="8s")
-    watts = np.where(rng.random(len(index)) < 0.005, rng.integers(1, 31, len(index)), 0.0)
+    watts = np.where(
+        rng.random(len(index)) < 0.005, rng.integers(1, 31, len(index)), 0.0
+    )
     for start in rng.integers(0, len(index) - 30, 6 * num_days):
         watts[start : start + 22] = np.round(rng.normal(2900, 30, 22))
         watts[[start, start + 21]] = np.round(rng.uniform(300, 2900, 2))
