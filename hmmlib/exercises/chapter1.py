@@ -52,7 +52,7 @@ EXERCISES = {
             "Rainy.": lambda: [1 / (1 - A[1, 1]), ANY],
             "The second number starts from π, which holds on day 1. In the long run the "
             "shares of rain and sun are those of μ.": lambda: [ANY, pi @ B[:, SHOP]],
-            "The second number weighs both weathers alike. One of them is more frequent.": (
+            "The second number weights both states alike. One of them is more frequent.": (
                 lambda: [ANY, B[:, SHOP].mean()]
             ),
             "The second number is the share of shop in the rain alone.": lambda: [
@@ -64,7 +64,7 @@ EXERCISES = {
             "A spell of rain ends on each day with the same probability. Which one?",
             "The mean of a geometric waiting time is one over the probability to end. For "
             "the word: how often is it rainy in the long run, and how often sunny?",
-            "The long-run shares μ satisfy μ A = μ. Weigh the column of shop in B with them.",
+            "The long-run shares μ satisfy μ A = μ. Weight the column of shop in B with them.",
         ),
     ),
     "1.2": Exercise(
@@ -123,7 +123,7 @@ EXERCISES = {
             "A word is a column of B. What must each row still sum to?",
             "What is left for the old words, once the dog has its share? Proportions stay "
             "when a row is multiplied by a number.",
-            "`torch.cat([scaled, column], dim=1)`, with a column of shape (2, 1).",
+            "`torch.cat([scaled, column], dim=1)`, with a column of shape (len(B), 1).",
         ),
     ),
 }

@@ -90,7 +90,7 @@ def first_zero():
 EXERCISES = {
     "2.1": Exercise(
         wanted=sorted_and_afresh,
-        shows="Only a chain cares for order, and this weather likes to stay.",
+        shows="Only with a chain does order matter, and this weather likes to stay.",
         mistakes={
             "With the chain, order matters: tomorrow's weather depends on today's.": (
                 lambda: ["same", ANY]
