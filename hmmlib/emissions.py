@@ -61,7 +61,8 @@ def log_prob(emission: Distribution, values: Tensor) -> Tensor:
 
     It is `emission.log_prob`, with an honest log 0: torch holds the probabilities of counts
     and symbols at least 2e-16 away from 0 and 1, so that its log 0 would be -36, or a
-    multiple of it; and it refuses a value that only some states can emit.
+    multiple of it; and it refuses a value that only some states can emit. Raises ValueError
+    for values that torch cannot evaluate.
     """
     if isinstance(emission, Independent):
         log_probs = log_prob(emission.base_dist, values)

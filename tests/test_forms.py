@@ -126,7 +126,7 @@ def test_vectors_in_any_form_are_the_same(form):
 
 
 @pytest.mark.parametrize(
-    "form", set(FORMS) - {"table", "table, other index", "nullable"}
+    "form", [name for name in FORMS if name != "nullable" and "table" not in name]
 )
 def test_a_batch_in_any_form_is_the_same(form):
     batch = [READINGS, IN_WHOLE]
