@@ -170,11 +170,11 @@ def expected_counts(potentials: Potentials) -> Counts:
 def total_counts(potentials: Potentials) -> Totals:
     """Expected counts of one chain, summed over sequences, without an array over steps.
 
-    `uses` depends on what the scores are made of. For a table of V symbols: how often each
-    state emitted each of them, (V, K). For Gaussian readings: the sums over t of p(z_t | x)
-    times 1, x_t - mean and (x_t - mean)^2, (3, K). For scores given in full: p(z_t | x)
-    itself. Raises ValueError for impossible
-    observations, and for several chains. Rabiner 1989, eq. 40.
+    `uses` depends on what the scores are made of. For a table of symbols: how often each state
+    emitted each of them, (V, K), with one more row for missing ones if there are any. For
+    Gaussian readings: the sums over all steps of p(z_t | x) times 1, x_t - mean and
+    (x_t - mean)^2, (3, K). For scores given in full: p(z_t | x) itself. Raises ValueError
+    for impossible observations, and for several chains. Rabiner 1989, eq. 40.
     """
     potentials = checked(potentials, num_chains=1)
     if passes := _passes(potentials, counted="all"):
@@ -215,7 +215,7 @@ def sample_states(
 ) -> Tensor:
     """Draws from p(z_{1:T} | x_{1:T}); (num_samples, T), or (num_samples, T, M).
 
-    Forward filtering, backward sampling: the last state from alpha[T], each earlier one
+    Forward filtering, backward sampling: the last state from alpha[T-1], each earlier one
     given its successor. A batch gives (num_samples, N, T). The same seed gives the same
     draws. Raises ValueError for impossible observations, and for fewer than one sample.
     Scott 2002, sec. 2.1.3. Taught in chapter 3.
