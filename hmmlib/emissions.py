@@ -1,8 +1,9 @@
 """What a state emits: any distribution of torch, with an honest log 0, taken apart and rebuilt.
 
 An emission has one entry for each state, batch_shape (K,), or (K_1, ..., K_M) for several
-chains. `Independent`, `MixtureSameFamily` and `TransformedDistribution` hold others, whose
-parameters are named after where they stand: `component_distribution.loc`.
+chains. `Independent`, `MixtureSameFamily` and `TransformedDistribution` wrap other
+distributions, whose parameters are named by their path: `component_distribution.loc`. Those
+inside an `Independent` keep their own names.
 """
 
 import copy
@@ -52,17 +53,17 @@ class Part(NamedTuple):
 
     @property
     def constraint(self) -> constraints.Constraint:
-        """What it may be, says torch."""
+        """The values that torch allows for it."""
         return self.owner.arg_constraints[self.attribute]
 
 
 def log_prob(emission: Distribution, values: Tensor) -> Tensor:
     """log p(values | state): (..., 1, *event_shape) -> (..., K). -inf if impossible.
 
-    It is `emission.log_prob`, with an honest log 0: torch holds the probabilities of counts
-    and symbols at least 2e-16 away from 0 and 1, so that its log 0 would be -36, or a
-    multiple of it; and it refuses a value that only some states can emit. Raises ValueError
-    for values that torch cannot evaluate.
+    It is `emission.log_prob`, with an honest log 0. torch keeps the probabilities of symbols
+    and of successes at least 2e-16 from 0 and 1 (in float64), so that its log 0 is -36, or a
+    multiple of that; and it refuses a value that only some states can emit.
+    Raises ValueError for observations of a type that the family has no log_prob of.
     """
     if isinstance(emission, Independent):
         log_probs = log_prob(emission.base_dist, values)
@@ -103,7 +104,7 @@ def symbol_log_probs(emission: Categorical) -> Tensor:
 
 
 def _unchecked(emission: Distribution) -> Distribution:
-    """A copy that takes any value, also those that only other states can emit."""
+    """A copy that scores any value, even one that only other states can emit."""
     emission = copy.copy(emission)
     emission._validate_args = False
     if hasattr(emission, "base_dist"):
@@ -112,10 +113,11 @@ def _unchecked(emission: Distribution) -> Distribution:
 
 
 def in_support(emission: Distribution, values: Tensor) -> Tensor:
-    """Can a state emit the values (..., 1, *event_shape)? (..., K) booleans.
+    """Whether each state can emit the values: (..., 1, *event_shape) -> (..., K), booleans.
 
-    A mixture emits what one of its components emits, where torch asks for all of them; and
-    a multinomial whole numbers that sum to its total, where torch asks for at most that.
+    A mixture can emit what any of its components can; torch asks that all of them can. A
+    multinomial emits whole numbers that sum to its total; torch asks only that they do not
+    exceed it.
     """
     if isinstance(emission, Multinomial):
         whole = ((values >= 0) & (values % 1 == 0)).all(-1)
@@ -129,7 +131,7 @@ def in_support(emission: Distribution, values: Tensor) -> Tensor:
 
 
 def innermost(emission: Distribution) -> Distribution:
-    """The distribution that any number of `Independent` wrap."""
+    """The distribution inside any number of nested `Independent`."""
     return (
         innermost(emission.base_dist) if isinstance(emission, Independent) else emission
     )
@@ -158,16 +160,16 @@ def parameters(emission: Distribution) -> dict[str, Tensor]:
 
 
 def of_valid(family: type, **parameters: Tensor) -> Distribution:
-    """The distribution of parameters that were looked at; it checks values, as others do."""
+    """The distribution, without checking its parameters; it still checks observed values."""
     distribution = family(**parameters, validate_args=False)
     del distribution._validate_args
     return distribution
 
 
 def rebuilt(emission: Distribution, parameters: dict[str, Tensor]) -> Distribution:
-    """The same family, with other values of the parameters that are named.
+    """The same distribution, with new values for the parameters that are named.
 
-    Raises ValueError for a distribution that cannot be made from what it tells of itself.
+    Raises ValueError for one that cannot be constructed from its own attributes.
     """
     if isinstance(emission, Independent):
         base = rebuilt(emission.base_dist, parameters)
@@ -182,7 +184,7 @@ def rebuilt(emission: Distribution, parameters: dict[str, Tensor]) -> Distributi
 
 
 def arguments(emission: Distribution, parameters: dict[str, Tensor]) -> dict:
-    """What to call the family with, for other values of the parameters that are named."""
+    """The family's keyword arguments, with new values for the parameters that are named."""
     inner = {}
     for name in _inner(emission):
         given = {
@@ -208,7 +210,7 @@ def arguments(emission: Distribution, parameters: dict[str, Tensor]) -> dict:
 
 
 def _inner(emission: Distribution) -> tuple[str, ...]:
-    """The names of the distributions that this one holds."""
+    """The attributes of this distribution that are distributions themselves."""
     if isinstance(emission, MixtureSameFamily):
         return "mixture_distribution", "component_distribution"
     return ("base_dist",) if type(emission) is TransformedDistribution else ()
@@ -227,7 +229,7 @@ def _names(emission: Distribution) -> list[str]:
 
 
 def _as_probs(emission: Distribution) -> bool:
-    """Was it given probs, and not logits?"""
+    """Whether it was constructed from probs, not logits."""
     holder = getattr(emission, "base_dist", emission)  # of relaxed ones
     holder = getattr(holder, "_categorical", holder)  # of OneHotCategorical and others
     given = getattr(holder, "_param", None)
@@ -237,7 +239,7 @@ def _as_probs(emission: Distribution) -> bool:
 
 
 def _is_location(emission: Distribution, name: str) -> bool:
-    """Does adding to the parameter move the observations by as much?"""
+    """Whether the parameter is a location: adding to it shifts the observations by as much."""
     try:
         support = emission.support
     except NotImplementedError:
@@ -246,7 +248,7 @@ def _is_location(emission: Distribution, name: str) -> bool:
 
 
 def _log_odds(emission: Distribution) -> tuple[Tensor, Tensor]:
-    """log p and log (1 - p) of what counts successes."""
+    """log p and log (1 - p), with p the probability of a success."""
     if _as_probs(emission):
         return log(emission.probs), log(1 - emission.probs)
     logsigmoid = torch.nn.functional.logsigmoid

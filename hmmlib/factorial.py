@@ -419,7 +419,7 @@ class FactorialHMM:
         self.__dict__["_made_of"] = now
 
     def __getstate__(self) -> dict:
-        """Without what is kept: copies count their changes anew."""
+        """The state without its caches, which a copy makes anew from its own tensors."""
         kept = ("_loops", "_made_of")
         return {name: x for name, x in self.__dict__.items() if name not in kept}
 

@@ -185,7 +185,7 @@ class HMM:
         return None
 
     def __getstate__(self) -> dict:
-        """Without what is kept: copies count their changes anew."""
+        """The state without its caches, which a copy makes anew from its own tensors."""
         return {name: x for name, x in self.__dict__.items() if name != "_kept"}
 
     def _logarithms(self) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -5,9 +5,10 @@ puts N in front. Where a ragged batch has run out, probabilities are 0 and state
 -1. Observations that the model holds impossible have log-likelihood -inf and no best
 path; a posterior does not exist for them, and asking for one raises ValueError.
 
-One chain on the CPU goes through the compiled loops of `hmmlib.kernels`, in float64; all
-else, and what scaling cannot represent, through `hmmlib.recursion`. The answers are the same,
-only in float32 the recursion loses digits of posteriors from ten thousand steps on.
+One chain on the CPU goes through the compiled loops of `hmmlib.kernels`, in float64. Several
+chains, other devices, `pairwise_probs`, derivatives that the expected counts do not give, and
+what scaling cannot represent go through `hmmlib.recursion`. The answers are the same, except
+that in float32 the recursion loses digits of posteriors from ten thousand steps on.
 """
 
 from typing import NamedTuple
@@ -73,9 +74,10 @@ def log_likelihood(potentials: Potentials) -> Tensor:
     """log p(x_{1:T}) = logsumexp of alpha[T-1]; shape () or (N,). -inf if impossible.
 
     Differentiable in every potential: the gradients are the expected counts (Fisher's
-    identity), and 0 where a potential is -inf. So are the derivatives of these, which take
-    the longer way through the recursion, as several chains always do. Cost T · M ·
-    K^(M+1). Rabiner 1989, eq. 21. Taught in chapter 2.
+    identity), and 0 where a potential is -inf. Higher derivatives exist too; they go through
+    the recursion, which is slower, as all derivatives of several chains do. One chain has no
+    forward-mode derivatives and no `torch.func.vmap`. Cost T · M · K^(M+1). Rabiner 1989,
+    eq. 21. Taught in chapter 2.
     """
     if _is_chain_to_learn(potentials):  # checked there
         log_initial, (matrix,), scores, lengths = potentials
@@ -168,11 +170,11 @@ def expected_counts(potentials: Potentials) -> Counts:
 def total_counts(potentials: Potentials) -> Totals:
     """Expected counts of one chain, summed over sequences, without an array over steps.
 
-    What became of the posterior at each step depends on what the scores are made of:
-    `uses` is for a table of symbols how often each was emitted by each state, (R, K); for
-    Gaussian readings sums of p(z_t | x), p(z_t | x) (x_t - mean) and of its square, (3, K);
-    for scores given in full p(z_t | x) itself. Raises ValueError for impossible
-    observations, and for several chains. Rabiner 1989, eq. 40.
+    `uses` depends on what the scores are made of. For a table of symbols: how often each state
+    emitted each of them, (V, K), with one more row for missing ones if there are any. For
+    Gaussian readings: the sums over all steps of p(z_t | x) times 1, x_t - mean and
+    (x_t - mean)^2, (3, K). For scores given in full: p(z_t | x) itself. Raises ValueError
+    for impossible observations, and for several chains. Rabiner 1989, eq. 40.
     """
     potentials = checked(potentials, num_chains=1)
     if passes := _passes(potentials, counted="all"):
@@ -213,7 +215,7 @@ def sample_states(
 ) -> Tensor:
     """Draws from p(z_{1:T} | x_{1:T}); (num_samples, T), or (num_samples, T, M).
 
-    Forward filtering, backward sampling: the last state from alpha[T], each earlier one
+    Forward filtering, backward sampling: the last state from alpha[T-1], each earlier one
     given its successor. A batch gives (num_samples, N, T). The same seed gives the same
     draws. Raises ValueError for impossible observations, and for fewer than one sample.
     Scott 2002, sec. 2.1.3. Taught in chapter 3.
@@ -326,14 +328,14 @@ def _check_values(potentials: Potentials) -> None:
 class _Evidence(torch.autograd.Function):
     """log p(x) of one chain, whose gradient is the expected counts (Fisher's identity).
 
-    Differentiated are the two tables of the chain, and the one that the scores are made
-    of. Counts are worked out on the way, for the first derivative; higher ones are those of
-    the recursion.
+    It has derivatives with respect to the two tables of the chain, and to the table that
+    the scores are made of. `forward` computes the counts along with log p(x), for the first
+    derivative; higher derivatives are those of the recursion.
     """
 
     @staticmethod
     def forward(log_initial, log_transition, table, rows, values, lengths):
-        """log p(x), and the expected counts if the compiled loops have them."""
+        """log p(x), and the expected counts where the compiled loops give them, else None."""
         tables = (x.detach() for x in (log_initial, log_transition, table))
         log_initial, matrix, table = tables
         scores = _scores(table, rows, values)
@@ -355,8 +357,8 @@ class _Evidence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient, *_):
-        """The counts times the gradient: those that are known, or of the recursion, which
-        has derivatives.
+        """The counts times the incoming gradient: those that `forward` saved, or, where they
+        must be differentiable themselves, those of the recursion.
         """
         *tables, rows, values, lengths, starts, moves, uses = ctx.saved_tensors
         nothing = (None,) * 3
@@ -385,7 +387,7 @@ class _Evidence(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx, *_):
-        """Forward mode is refused."""
+        """Raises: there is no forward-mode derivative."""
         raise NotImplementedError(
             "log_likelihood: has no forward-mode derivative, needs reverse mode, such as"
             " torch.func.grad or torch.autograd.functional.hessian, in place of jvp, jacfwd"
@@ -394,7 +396,7 @@ class _Evidence(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
-        """So is vmap."""
+        """Raises: `torch.func.vmap` is not supported."""
         raise NotImplementedError(
             "log_likelihood: does not go through torch.func.vmap, needs a batch of sequences"
             " (N, T), or a loop over models"
@@ -402,14 +404,15 @@ class _Evidence(torch.autograd.Function):
 
 
 def _scores(table: Tensor, rows: Tensor | None, values: Tensor | None):
-    """The scores that are made of a table: the table itself, if nothing is taken from it."""
+    """`Scores` of a table with `rows` or `values`; without these, the table is the scores."""
     return table if rows is None and values is None else Scores(table, rows, values)
 
 
 def _posteriors(potentials: Potentials, weight: Tensor) -> tuple[Tensor, Tensor]:
     """p(z_t | x) and p(z_t, z_{t+1} | x) times `weight`, (), or (N,) for a batch.
 
-    By the recursion, so that they have derivatives; 0 for impossible observations.
+    Computed by the recursion, so that they can be differentiated; 0 for impossible
+    observations.
     """
     scores = potentials.log_likelihoods
     scores = scores.dense() if type(scores) is Scores else scores
@@ -472,7 +475,7 @@ class _Passes(NamedTuple):
 
 
 def _compiles(potentials: Potentials) -> bool:
-    """One chain, on the CPU, in float64 or float32, that nobody wants to differentiate?"""
+    """Is it one chain, on the CPU, in float64 or float32, with no gradient wanted?"""
     log_transitions, log_likelihoods = potentials[1:3]
     return (
         len(log_transitions) == 1
@@ -631,7 +634,7 @@ def _needs_gradient(potentials: Potentials) -> bool:
 
 
 def _is_chain_to_learn(potentials: Potentials) -> bool:
-    """One chain, and somebody wants gradients?"""
+    """Is it one chain, with gradients wanted?"""
     return (
         torch.is_grad_enabled()
         and isinstance(potentials, Potentials)

@@ -1,19 +1,21 @@
-"""The recursion of `hmmlib.recursion`, compiled for the CPU: the same loops, in floats.
+"""The recursion of `hmmlib.recursion`, compiled for the CPU, in float64.
 
-Letters and axes as there; everything is float64, of one chain, with N sequences in front.
-Messages are probabilities, but for a factor that is divided away when they become small
-and summed up as a logarithm. That is exact unless a message underflows that nothing can
-refill, behind a forbidden move; the loops see it and say so (`exact` is False), and the
-caller takes the logarithms of `recursion` instead. Nothing is compiled before it is called,
-and what is compiled is kept on disk, where that can be written.
+Letters and axes as there. The functions named `joint_...` take several chains and one
+sequence, in logarithms; the others take one chain, with N sequences in front. `best_path`
+works in logarithms too. In `passes`, messages are probabilities up to a factor, which is
+divided away when they become small or large and summed up as a logarithm. That is exact
+unless an entry underflows that nothing can refill, behind a forbidden move; the loops notice
+it and report it (`exact` is False), and the caller uses the logarithms of `recursion`
+instead. A function is compiled at its first call, and cached on disk where that is possible.
 
-What the states say of an observation comes in one of three forms (see `hmmlib.scores`):
+The log-likelihoods of `passes` and `best_path` come in one of three forms (see
+`hmmlib.scores`):
 
     gathered  scores (R, K) log p(x | z) of each symbol, rows (N, T) which symbol
     Gaussian  scores (3, K), values (N, T), NaN where one is missing
     in full   scores (N T, K), one row for each step
 
-where `rows` and `values` that are not there are (0, 0).
+where an absent `rows` or `values` is an empty array, (0, 0).
 """
 
 import atexit
@@ -43,7 +45,7 @@ LOG2_E, LN2_HIGH, LN2_LOW = (
 
 
 def find_cache() -> None:
-    """Where neither this folder nor a home can be written: a cache that lasts for this run."""
+    """Use a temporary cache where neither this folder nor the user's own can be written."""
     try:
         njit(cache=True)(find_cache)  # refused where there is no place to keep it
     except RuntimeError:
@@ -80,7 +82,7 @@ def passes(
     moves,  # (slots, K, K), added to: expected moves; or (0, 0, 0)
     uses,  # (slots, *scores.shape), added to: p(z_t | x_{1:T}) for each symbol, or its
 ):  #        zeroth, first and second moment about the mean; or (0, 0, 0)
-    """Forwards over each sequence, and back if something is wanted that needs it."""
+    """Forward over each sequence, and backward where an output is wanted that needs it."""
     size, num = len(log_initial), len(lengths)
     counting = len(moves) > 0
     full = len(rows) + len(values) == 0
@@ -417,7 +419,7 @@ def below_infinity(log_initial, log_transitions, scores):
 
 @compiled
 def normalise(counts, old, pseudo_count, probs):
-    """Rows of counts (R, C) as probabilities; zeros stay, and so do rows without a count."""
+    """Rows of counts (R, C) as probabilities; zeros stay; a row without a count stays `old`."""
     for i in range(len(counts)):
         total = 0.0
         for j in range(counts.shape[1]):
@@ -431,9 +433,10 @@ def normalise(counts, old, pseudo_count, probs):
 def fit_gaussians(moments, loc, scale, smallest, least, new_loc, new_scale):
     """Means and scales (K,) from moments (3, K) about `loc`, as `passes` sums them up.
 
-    A state without weight keeps its own. No scale is below `least`. False where squares
-    cancel that would show above it, or a scale is below `smallest` times that of all
-    observations: then look at the observations themselves.
+    A state without weight keeps its own. No scale is below `least`. Returns False, and the
+    caller computes from the observations themselves, where a variance may have lost its
+    digits to cancellation and `least` is too small to cover that, or where a scale is not
+    above twice `smallest` times that of all observations.
     """
     everything, middle, around, safe = 0.0, 0.0, 0.0, True
     for k in range(len(loc)):
@@ -493,15 +496,14 @@ def copied_values(readings, values):
 
 
 def num_shares(num_sequences: int, cost: float, num_threads: int) -> int:
-    """How many threads are worth it for sequences that cost so many multiplications."""
+    """How many threads to use for sequences that take `cost` multiplications in all."""
     return int(min(num_threads, num_sequences, max(cost // WORK, 1)))
 
 
 def in_parallel(work, num_sequences: int, shares: int) -> None:
     """`work(first, last, share)` for all sequences, a thread for each share.
 
-    Kernels let go of the interpreter's lock, so that plain threads suffice, and several
-    processes do not meet.
+    Kernels release the interpreter's lock, so plain threads suffice.
     """
     if shares == 1:
         work(0, num_sequences, 0)
@@ -551,7 +553,7 @@ def joint_backward(matrices, sizes, known, messages, onward):
 
 @compiled
 def joint_move(message, spare, matrices, sizes, best):
-    """In place: reduce over the state left, one chain at a time. Rows M K^(M+1).
+    """In place: reduce over the state left, one chain at a time. Cost M · K^(M+1).
 
     The innermost loop runs over all chains behind the one that moves. Before it becomes
     short, the message is turned, and chains that have moved come behind the others; once

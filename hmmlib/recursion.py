@@ -7,9 +7,12 @@ Axes:     of a transition, -2 is the state left and -1 the state entered;
 Numbers:  natural logarithms; -inf is an honest log 0.
           z_1 ~ initial_probs, and z_1 emits x_1.
 
-Every algorithm of the book is `forward` with a way to reduce the paths that meet in a
-state (`torch.logsumexp` adds them up, `torch.amax` keeps the best) and `trace_back`
-with a way to choose a state.
+This is the readable form. `forward` takes a way to reduce the paths that meet in a state
+(`torch.logsumexp` adds them up, `torch.amax` keeps the best), `backward` is the same with
+time reversed, and `trace_back` takes a way to choose a state; filtering, smoothing, Viterbi
+and posterior samples are made of these. For one chain on the CPU most functions of
+`hmmlib.inference` answer from the compiled twin, `hmmlib.kernels`, which has loops for
+several chains too, called by `hmmlib.factorial`; the tests compare the two.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""Log-likelihoods that are worked out when somebody reads them, and not before.
+"""Log-likelihoods that are computed when they are first read.
 
-A loop over ten symbols needs ten rows, not one for each of a million steps; a loop over
-readings can work out their densities on the way, while they are in the cache.
+A loop over steps with ten different symbols needs ten rows, not one for each of a million
+steps; a loop over readings can compute their densities on the way, while they are in the
+cache.
 """
 
 import copy
@@ -12,23 +13,24 @@ from torch.utils._pytree import tree_map_only
 
 
 class Scores(Tensor):
-    """log p(x_t | z_t), (T, K) or (N, T, K): a tensor without numbers, until they are read.
+    """log p(x_t | z_t), (T, K) or (N, T, K): a tensor whose entries are computed when read.
 
-    Made of a table and what the steps take from it:
+    It holds a table, and what each step takes from it:
 
     gathered  `table` (R, K) scores, `rows` (T,) or (N, T) integers: table[rows]
     Gaussian  `table` (3, K), that is log density at the mean, mean, and 1 / scale; `values`
-              (T,) or (N, T), NaN where a reading is missing, which says nothing
+              (T,) or (N, T), NaN where a reading is missing: its scores are 0
 
     `rows` and `values` must not be changed later. The first operation that needs the whole
-    tensor makes it, and it is kept; whoever changes it in place has a plain tensor.
+    tensor computes it, and it is cached. Once that tensor is changed in place, it is what
+    counts, and the table no longer does.
     """
 
     @staticmethod
     def __new__(
         cls, table: Tensor, rows: Tensor | None = None, values: Tensor | None = None
     ):
-        """A shell of the right shape, which torch's own code can hold."""
+        """A tensor of the right shape without storage, which torch's own code accepts."""
         steps = (values if rows is None else rows).shape
         self = Tensor._make_wrapper_subclass(
             cls, (*steps, table.shape[-1]), dtype=table.dtype, device=table.device
@@ -59,16 +61,16 @@ class Scores(Tensor):
 
     @property
     def requires_grad(self) -> bool:
-        """Does the table?"""
+        """Whether the table requires a gradient."""
         return self.table.requires_grad
 
     def is_lazy(self) -> bool:
-        """False once somebody has changed the tensor, which then counts, not the table."""
+        """Whether the table still holds; False once the computed tensor was changed in place."""
         dense = self._dense
         return dense is None or not (dense.is_inference() or dense._version)
 
     def dense(self) -> Tensor:
-        """The tensor itself."""
+        """The whole tensor, computed once and cached."""
         if self._dense is None:
             if self.rows is not None:
                 rows = self.table.index_select(0, self.rows.flatten())
@@ -83,14 +85,14 @@ class Scores(Tensor):
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
-        """Any function of torch gets the tensor."""
+        """Call any function of torch with the whole tensor in place of this one."""
         args, kwargs = tree_map_only(cls, cls.dense, (args, kwargs or {}))
         return function(*args, **kwargs)
 
     __torch_dispatch__ = __torch_function__  # called by torch's own code
 
     def __reduce_ex__(self, protocol):
-        """Copies are made of the same parts; of what was changed, plain tensors."""
+        """A copy is made from the same parts, or is a plain tensor if this one was changed."""
         if self.is_lazy():
             return Scores, (self.table, self.rows, self.values)
         return self.dense().__reduce_ex__(protocol)

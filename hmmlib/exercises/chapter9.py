@@ -100,7 +100,7 @@ EXERCISES = {
             "One for each move to begin with, a single one at the end.",
             "`T - 2` products, of `K ** 3` multiply-adds each.",
         ),
-        tolerance=1e-9,  # the second number is large,
+        tolerance=1e-9,  # the second number is large
     ),
     "9.3": Exercise(
         wanted=lambda p, middle: listed(p)[1].logsumexp(dim=0),
