@@ -256,6 +256,7 @@ def read_meter(
         raise ValueError(
             f"file: the largest reading is {power.max():,g} W, expected are"
             f" {lowest:,.0f} to {highest:,.0f} W; is {power_column} in another unit than {unit}?"
+            " If not, expected_watts= says what to expect"
         )
     return power
 
@@ -269,16 +270,21 @@ def refuse_register(
     """Raises ValueError for readings that count up: energy so far, not power.
 
     Power falls about as often as it rises. Of a register at least `few_rises` readings rise,
-    and at most MOST_FALLS of those that change fall, since it may be reset or replaced; and
-    what it rises by, as Wh or kWh, is a power that can be expected.
+    and at most MOST_FALLS of those that change fall, and no more than one a day, since it
+    may be reset or replaced; and what it rises by, as Wh or kWh, is a power that can be
+    expected. A load that ramps up each day, and is off most of the time, is no count of Wh.
     """
     change = power.dropna().diff()
     up, falls = change[change > 0], int((change < 0).sum())
     if len(up) < few_rises or falls > MOST_FALLS * (len(up) + falls):
         return
     hour, (lowest, highest) = pd.Timedelta("1h") / power.index.freq, expected_watts
+    if falls > 1 + len(power) / hour / 24:
+        return
     mean, peak = up.sum() / len(power) * hour, up.max() * hour
-    if any(lowest <= k * peak and k * mean <= highest / 3 for k in ENERGIES.values()):
+    idle = falls > 1 and 2 * (power == power.min()).sum() > power.count()
+    units = [ENERGIES["kWh"]] if idle else ENERGIES.values()
+    if any(lowest <= k * peak and k * mean <= highest / 3 for k in units):
         seldom = f"falls {falls} times" if falls else "never falls"
         raise ValueError(
             f"{name} rises {len(up)} times and {seldom}, as a register does that counts"
