@@ -88,7 +88,7 @@ def checked(power: pd.Series, step, source: Source) -> pd.Series:
             raise ValueError(
                 f"{source.name}: {wrong.sum()} readings are {what},"
                 f" {watts[wrong].iloc[0]:g} at {power.index[wrong][0]} for one; needs watts"
-                " drawn, NaN where missing"
+                " drawn (of a house with solar panels: net plus production), NaN where missing"
             )
     return watts.asfreq(step)
 
@@ -290,7 +290,7 @@ def refuse_register(
             f"{name} rises {len(up)} times and {seldom}, as a register does that counts"
             " energy up; needs power, or the energy of each interval: take .diff() of the"
             " register, make negative differences blank, and read that by read_meter with"
-            " unit='kWh' or 'Wh'"
+            f" unit='kWh' or 'Wh' (multiplied by {1000 * hour:,g} or {hour:,g}, it is watts)"
         )
 
 

@@ -157,7 +157,8 @@ def learn_house(
     `table` has a column of watts for `mains` and for each appliance; what the rest drew is
     mains less appliances. Each chain is learned by `learn_appliance` from its own column,
     with these options, but for the rest `knee` does not count. Raises ValueError for a
-    column that is missing, and names the one that cannot be learned from.
+    column that is missing, one that cannot be learned from, and appliances that draw more
+    than the mains.
     """
     as_kind("table", table, pd.DataFrame)
     as_kind("mains", mains, Hashable)
@@ -354,7 +355,7 @@ def appliance_metrics(
     """One row for each column of `truth`: how far the estimate is off, and where it is on.
 
     MAE, RMSE         mean absolute error, root of the mean squared error, watts
-    normalised error  sum |estimate - truth| / sum truth; the same as guessing 0 is 1
+    normalised error  sum |estimate - truth| / sum truth; always answering 0 scores 1
     F1                of being above `on_watts`; 2 TP / (2 TP + FP + FN)
     kWh, true kWh     energy; NaN rows of either are left out of everything
 
