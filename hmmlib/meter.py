@@ -30,7 +30,7 @@ MANY_RISES = 24  # for a part of a series, which may well be an hour that only r
 PACKED = {".bz2", ".gz", ".tar", ".xz", ".zip", ".zst"}
 MIXED = "some stamps have an offset from UTC and some have none, needs all or none"
 OFFSET = r"[T ]\d[\d:.]*\s*(?:[+-]\d\d?(?::?\d\d)?|[Zz])\s*$"
-BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\n|\r))*")
+BLANK_LINES = r"(?:[ \t]*(?:\r\n|\n|\r))*"
 ROUND = pd.to_timedelta(
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400],
     unit="s",
@@ -61,7 +61,7 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
 
 
 def checked(power: pd.Series, step, source: Source) -> pd.Series:
-    """`check_power`, in the words of `source`."""
+    """`check_power` but for registers. Raises ValueError in the words of `source`."""
     index = power.index if isinstance(power, pd.Series) else power
     if not isinstance(power, pd.Series) or not isinstance(index, pd.DatetimeIndex):
         raise ValueError(
@@ -349,7 +349,7 @@ class _Text:
     def read(self, size=-1):
         text = self.file.read(size)
         while text and not self.begun:
-            start = BLANK_LINES.match(text).end()
+            start = re.match(BLANK_LINES, text).end()
             self.num_blank += len(text[:start].splitlines())
             self.begun = start < len(text)
             text = text[start:] or self.file.read(size)
