@@ -30,7 +30,7 @@ MANY_RISES = 24  # for a part of a series, which may well be an hour that only r
 PACKED = {".bz2", ".gz", ".tar", ".xz", ".zip", ".zst"}
 MIXED = "some stamps have an offset from UTC and some have none, needs all or none"
 OFFSET = r"[T ]\d[\d:.]*\s*(?:[+-]\d\d?(?::?\d\d)?|[Zz])\s*$"
-BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\n|\r))*")
+BLANK_LINES = r"(?:[ \t]*(?:\r\n|\n|\r))*"
 ROUND = pd.to_timedelta(
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400],
     unit="s",
@@ -61,7 +61,7 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
 
 
 def checked(power: pd.Series, step, source: Source) -> pd.Series:
-    """`check_power`, in the words of `source`."""
+    """`check_power` but for registers. Raises ValueError in the words of `source`."""
     index = power.index if isinstance(power, pd.Series) else power
     if not isinstance(power, pd.Series) or not isinstance(index, pd.DatetimeIndex):
         raise ValueError(
@@ -88,7 +88,7 @@ def checked(power: pd.Series, step, source: Source) -> pd.Series:
             raise ValueError(
                 f"{source.name}: {wrong.sum()} readings are {what},"
                 f" {watts[wrong].iloc[0]:g} at {power.index[wrong][0]} for one; needs watts"
-                " drawn, NaN where missing"
+                " drawn (of a house with solar panels: net plus production), NaN where missing"
             )
     return watts.asfreq(step)
 
@@ -256,6 +256,7 @@ def read_meter(
         raise ValueError(
             f"file: the largest reading is {power.max():,g} W, expected are"
             f" {lowest:,.0f} to {highest:,.0f} W; is {power_column} in another unit than {unit}?"
+            " If not, expected_watts= says what to expect"
         )
     return power
 
@@ -269,22 +270,27 @@ def refuse_register(
     """Raises ValueError for readings that count up: energy so far, not power.
 
     Power falls about as often as it rises. Of a register at least `few_rises` readings rise,
-    and at most MOST_FALLS of those that change fall, since it may be reset or replaced; and
-    what it rises by, as Wh or kWh, is a power that can be expected.
+    and at most MOST_FALLS of those that change fall, and no more than one a day, since it
+    may be reset or replaced; and what it rises by, as Wh or kWh, is a power that can be
+    expected. A load that ramps up each day, and is off most of the time, is no count of Wh.
     """
     change = power.dropna().diff()
     up, falls = change[change > 0], int((change < 0).sum())
     if len(up) < few_rises or falls > MOST_FALLS * (len(up) + falls):
         return
     hour, (lowest, highest) = pd.Timedelta("1h") / power.index.freq, expected_watts
+    if falls > 1 + len(power) / hour / 24:
+        return
     mean, peak = up.sum() / len(power) * hour, up.max() * hour
-    if any(lowest <= k * peak and k * mean <= highest / 3 for k in ENERGIES.values()):
+    idle = falls > 1 and 2 * (power == power.min()).sum() > power.count()
+    units = [ENERGIES["kWh"]] if idle else ENERGIES.values()
+    if any(lowest <= k * peak and k * mean <= highest / 3 for k in units):
         seldom = f"falls {falls} times" if falls else "never falls"
         raise ValueError(
             f"{name} rises {len(up)} times and {seldom}, as a register does that counts"
             " energy up; needs power, or the energy of each interval: take .diff() of the"
             " register, make negative differences blank, and read that by read_meter with"
-            " unit='kWh' or 'Wh'"
+            f" unit='kWh' or 'Wh' (multiplied by {1000 * hour:,g} or {hour:,g}, it is watts)"
         )
 
 
@@ -343,7 +349,7 @@ class _Text:
     def read(self, size=-1):
         text = self.file.read(size)
         while text and not self.begun:
-            start = BLANK_LINES.match(text).end()
+            start = re.match(BLANK_LINES, text).end()
             self.num_blank += len(text[:start].splitlines())
             self.begun = start < len(text)
             text = text[start:] or self.file.read(size)

@@ -34,7 +34,7 @@ def test_what_is_left_out_is_missing():
         (minutes([1, 2]).iloc[[0, 1, 1]], "1 stamps come twice, the first 2026-02-23 18:01"),
         (minutes([1, 2, 3]).iloc[[0, 2, 1]], "goes back in time at 2026-02-23 18:01"),
         (minutes([1, np.inf]), "1 readings are infinite, inf at 2026-02-23 18:01"),
-        (minutes([1, -3]), "1 readings are negative, -3 at 2026-02-23 18:01"),
+        (minutes([1, -3]), "1 readings are negative, -3 at .* 18:01.*solar panels"),
         (minutes([1, 2]).astype(str) + "W", "needs numbers"),
     ],
 )  # fmt: skip
@@ -131,7 +131,7 @@ def test_a_file_is_read_in_its_own_words():
     ("text", "options", "message"),
     [
         ("time,watt\n2026-02-23 18:00,300\n", {}, "no column 'power', it has 'time', 'watt'"),
-        ("time,power\n2026-02-23 18:00,0.3\n2026-02-23 18:01,1.2\n", {}, "1.2 W.*another unit"),
+        ("time,power\n2026-02-23 18:00,0.3\n2026-02-23 18:01,1.2\n", {}, "1.2 W.*expected_watts="),
         ("time,power\n2026-02-23 18:00,500\n", {"unit": "kW"}, "500,000 W.*another unit"),
         ("time,power\n2026-02-23 18:00,300\n2026-02-23 18:01,n/k\n", {}, "'n/k' in line 3"),
         ("time,power\n2026-02-23 18:00,300\nyesterday,300\n", {}, "'yesterday' in line 3"),
@@ -189,9 +189,42 @@ def test_a_register_is_refused_in_every_unit(counter, unit):
 
 
 def test_a_register_is_refused_as_a_series_too():
-    with pytest.raises(ValueError, match=r"^power: rises 199 times and never falls"):
+    found = r"^power: rises 199 times and never falls.*multiplied by 4,000 or 4, it is watts"
+    with pytest.raises(ValueError, match=found):
         check_power(register(23622.0, 0.127))
     check_power(register(0.0, 127.0, 20))  # five hours may rise
+
+
+def each_day(*parts, num_days=28):
+    """Watts of `parts` from 8 o'clock on, and 0 otherwise, minute by minute."""
+    day = np.zeros(1440)
+    on = np.concatenate(parts)
+    day[480 : 480 + len(on)] = on
+    return minutes(np.tile(day, num_days), "2026-01-01")
+
+
+@pytest.mark.parametrize(
+    "power",
+    [
+        each_day(np.linspace(50, 3000, 60)),
+        each_day(np.linspace(50, 2000, 30), np.full(400, 2000.0)),
+        minutes(np.tile(np.r_[np.linspace(70, 90, 25), np.zeros(20)], 900)),
+    ],
+    ids=["heat pump", "soft start", "refrigerator"],
+)
+def test_a_load_that_ramps_up_and_stops_is_power(power):
+    assert (check_power(power) == power).all()
+    read = read_meter(as_file(power), expected_watts=(1, 5000))
+    assert (read == power).all()
+
+
+@pytest.mark.parametrize("first", [1, 480, 1000])
+def test_a_plug_that_counts_the_kwh_of_each_day_is_a_register(first):
+    """An hour at 2 kW, from minute `first` of the day on; back to 0 at midnight."""
+    day = np.cumsum((np.arange(1440) >= first) & (np.arange(1440) < first + 60)) / 30
+    counter = minutes(np.tile(day.round(3), 28), "2026-01-01")
+    with pytest.raises(ValueError, match="rises 1680 times and falls 27 times"):
+        read_meter(as_file(counter), expected_watts=(1, 5000))
 
 
 def test_the_cure_for_a_register_gives_its_watts():

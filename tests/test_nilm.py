@@ -205,7 +205,22 @@ def test_a_sentinel_is_missing_and_spoils_nothing(num_states):
 def test_the_large_load_of_a_charger_is_no_sentinel():
     watts = np.where(np.arange(2000) % 500 < 30, 11_000.0, 0.0)
     power = pd.Series(watts, pd.date_range("2024", periods=2000, freq="min"))
-    assert nilm.learn_appliance(power, 2).emission.loc.tolist() == [0.0, 11_000.0]
+    for each in (power, power.iloc[:1001:500].asfreq("min", fill_value=0.0)):  # seldom
+        assert nilm.learn_appliance(each, 2).emission.loc.tolist() == [0.0, 11_000.0]
+
+
+@pytest.mark.parametrize("noise", [1.0, 4.0])
+def test_a_rest_of_nearly_nothing_is_learned(noise):
+    """Everything has a meter, and the mains differ by their noise and one per cent."""
+    _, truth = simulated(a_house(), 2000, seed=0)
+    table = truth[["kettle", "heater"]].clip(lower=0.0)
+    off = np.random.default_rng(0).normal(0, noise, len(table))
+    table["mains"] = (0.99 * table.sum(axis=1) + off).clip(lower=0.0)
+    states = {"kettle": 2, "heater": 2, REST: 1}
+    assert nilm.learn_house(table, states).appliances[REST].emission.loc < 3 * noise
+    for wrong in (table["mains"] / 1000, table["mains"].shift(3)):
+        with pytest.raises(ValueError, match="the units and the clocks the same"):
+            nilm.learn_house(table.assign(mains=wrong), states)
 
 
 def test_what_cannot_be_learned_from_is_named_by_its_column():
@@ -237,9 +252,11 @@ def test_what_cannot_be_learned_from_is_named_by_its_column():
         ([[0.5, 0.5], [0.0, 1.0]], [0.0, 1.0]),  # left for good
         ([[0.2, 0.4, 0.4], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], [0.0, 0.5, 0.5]),
         ([[1.0, 1e-30], [3e-30, 1.0]], [0.75, 0.25]),  # nearly never moves
+        ([[0.5, 0.5, 1e-30, 0.0], [0.5, 0.5, 0.0, 0.0],
+          [3e-30, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.5]], [3 / 8, 3 / 8, 1 / 8, 1 / 8]),
         ([[1.0]], [1.0]),
     ],
-)
+)  # fmt: skip
 def test_the_long_run_is_solved_for(moves, often):
     for dtype in (torch.float64, torch.float32):
         found = nilm.long_run(torch.tensor(moves, dtype=dtype))
