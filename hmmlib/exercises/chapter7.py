@@ -121,7 +121,7 @@ EXERCISES = {
             "The heater was right before: hundreds of watts stand out from any noise here.": (
                 lambda: but("heater", "gains")
             ),
-            "The washer was right before: its levels are like nothing else in the house.": (
+            "The washer was right before, in nearly all minutes: there was no tenth to gain.": (
                 lambda: but("washer", "gains")
             ),
             "The kettle was right before: it is the loudest of all.": lambda: but(
