@@ -4,7 +4,8 @@ Letters and axes as in `hmmlib.recursion`: a message has one axis for each chain
 step costs M · K^(M+1), not K^(2M). Long series are taken in blocks of about the square
 root of T steps: messages are kept at the start of each block and computed again inside,
 so that memory grows with sqrt(T) · prod(K). On the CPU, blocks go through the compiled
-loops of `hmmlib.kernels`, unless gradients are wanted or moves are forbidden.
+loops of `hmmlib.kernels`, unless gradients are wanted; sums also not where moves are
+(nearly) forbidden. Messages of a short series are all stored.
 """
 
 import functools
@@ -419,7 +420,7 @@ class FactorialHMM:
         self.__dict__["_made_of"] = now
 
     def __getstate__(self) -> dict:
-        """Without what is kept: copies count their changes anew."""
+        """The attributes without the cached loops, which a copy makes anew."""
         kept = ("_loops", "_made_of")
         return {name: x for name, x in self.__dict__.items() if name not in kept}
 

@@ -185,14 +185,14 @@ class HMM:
         return None
 
     def __getstate__(self) -> dict:
-        """Without what is kept: copies count their changes anew."""
+        """The attributes without the cached logarithms, which a copy computes anew."""
         return {name: x for name, x in self.__dict__.items() if name != "_kept"}
 
     def _logarithms(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """log initial_probs and transition_matrix, and the table of `Scores`.
 
         The table is (V, K) for a plain categorical emission, (3, K) for a Gaussian one, None
-        for others. Kept until something is changed in place, unless gradients are to flow.
+        for others. Cached until a tensor is changed in place; not cached if it has gradients.
         """
         given = self.initial_probs, self.transition_matrix
         emission = self.emission
@@ -228,7 +228,7 @@ class HMM:
     def observed_values(
         self, observations, lengths=None, observed=None
     ) -> tuple[Tensor, Tensor]:
-        """The observations that are there, (n, *event_shape), and where; (T,) or (N, T).
+        """The observations that are not missing, (n, *event_shape), and where; (T,) or (N, T).
 
         Arguments as for `potentials`, whose checks are all made here. Raises ValueError
         for what it refuses.

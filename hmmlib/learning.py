@@ -191,7 +191,7 @@ def fit_gradient(
     `method` "adam" takes `num_steps` steps of size `learning_rate`; "lbfgs" learns the
     curvature on the way, stops by itself, and needs no learning rate (Liu & Nocedal
     1989). The model is the best one on the way, and its log-likelihood the last in
-    `log_likelihoods`: steps behind it are left out. `converged` says that the last step
+    `log_likelihoods`: later steps are left out. `converged` says that the last step
     gained less than `tolerance`, which on a plateau it also does: compare restarts. Options
     as in `em_step`. Raises ValueError for another method, and for parameters that cannot be
     freed.
@@ -243,11 +243,11 @@ def fit_gradient(
 def fit_restarts(
     starts: Iterable[HMM], observations, lengths=None, fit: Callable = fit_em, **options
 ) -> list[Fit]:
-    """One fit from each start, the best first: all of them, since the spread is the news.
+    """One fit from each start, the best first; all of them, to show how much they differ.
 
     `options` go to `fit`; with a pseudo_count the prior counts for the order too. A run far
-    below the best one is trapped, in a local maximum or on a plateau. Raises ValueError
-    without a start. Taught in chapter 5.
+    below the best one is trapped, in a local maximum or on a plateau, or not yet done. Raises
+    ValueError without a start. Taught in chapter 5.
     """
     try:
         starts = [as_kind("starts", start, HMM) for start in starts]
@@ -632,7 +632,7 @@ def _width(values: Tensor) -> float:
 
 def _held_open(scale: Tensor, spread: Tensor, before: Tensor) -> Tensor:
     """Scales, none below a ten-thousandth of `spread` or its value `before`, whichever is
-    smaller; says when one is held.
+    smaller; warns when one is held.
     """
     smallest = torch.minimum(SMALLEST_SCALE * spread, before)
     held = scale < smallest

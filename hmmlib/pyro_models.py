@@ -42,7 +42,7 @@ class _Missing(Messenger):
 
 
 def nan_is_missing(story: Callable) -> Callable:
-    """The story, in which an observation that is NaN is missing; also for your own ones."""
+    """The story with NaN observations taken as missing; also for stories of your own."""
 
     @functools.wraps(story)
     def told(*args, **kwargs):
