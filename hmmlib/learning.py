@@ -616,7 +616,7 @@ def _spread(values: Tensor) -> Tensor:
             " squared; needs other units"
         )
     widths = [_width(column) for column in values.reshape(len(values), -1).T]
-    widths = torch.tensor(widths, dtype=spread.dtype).reshape(spread.shape)
+    widths = torch.tensor(widths).to(spread).reshape(spread.shape)
     spread = torch.minimum(spread, widths)
     return torch.where(spread > 0, spread, 1.0)
 
@@ -876,7 +876,7 @@ def _unit(values: Tensor) -> Tensor:
     far = (high > low) & (abs(array - middle) > FAR_OFF * (high - low))
     near = np.ma.array(array, mask=far)
     unit = np.ma.filled(near.std(axis=0), 1.0) if far.any() else array.std(axis=0)
-    unit = torch.as_tensor(unit, dtype=values.dtype)
+    unit = torch.as_tensor(unit).to(values)
     return torch.where(unit > 0, unit, 1.0)
 
 
