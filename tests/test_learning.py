@@ -374,6 +374,8 @@ def test_gradient_ascent_takes_odd_cases(method):
     with pytest.raises(ValueError, match=r"rate .* stands on the edge"):
         hmm = HMM([0.5, 0.5], [[0.5, 0.5]] * 2, Poisson(torch.tensor([0.0, 5.0])))
         fit_gradient(hmm, [3.0, 4.0], **options)
+    with pytest.raises(ValueError, match="num_steps: got -1"):
+        fit_gradient(weather.hmm, [1, 2], num_steps=-1, method=method)
 
 
 def test_a_start_that_is_a_top_has_converged():
@@ -453,6 +455,14 @@ def test_a_start_narrower_than_the_floor_is_not_widened():
         fit = fit_em(start, x)
     assert fit.log_likelihoods.diff().min() >= -1e-9
     assert_close(fit.model.emission.scale[0].item(), 1e-9)
+
+
+def test_a_fit_that_fell_has_not_converged():
+    """No step of EM falls by more than rounding; if one did, it would be told."""
+    scores = [(torch.tensor(x).double(),) * 2 for x in (-5.0, -4.0, -6.0)]
+    with pytest.warns(UserWarning, match="the last of 2 steps moved .* by -2"):
+        fit = learning._told("fit_em", weather.hmm, scores, -2.0, 1e-6)
+    assert not fit.converged
 
 
 def two_levels(gap, n=400, noise=0.02):
