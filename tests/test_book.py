@@ -163,7 +163,7 @@ def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(p
         name = f"{number}.{exercise}"
         question, blank, solution = found[at + 1 : at + 4]
         assert question["source"].startswith(f"**{name} {kind}.** ")
-        assert re.search(r"\b(Submit|submit|Hand over|hand over) ", question["source"])
+        assert re.search(r"\b(Submit|submit) ", question["source"])
         asked = re.escape(f'check("{name}", answer)')
         assert re.fullmatch(rf"answer = \.\.\.  # .+\n{asked}", blank["source"])
         (output,) = blank["outputs"]
