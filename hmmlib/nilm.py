@@ -19,7 +19,8 @@ from torch.distributions import Normal
 
 from hmmlib.checks import as_count, as_kind, as_number, as_seed, told
 from hmmlib.factorial import FactorialHMM, additive_gaussian
-from hmmlib.hmm import HMM, as_probs
+from hmmlib.checks import as_probs
+from hmmlib.hmm import HMM
 from hmmlib.inference import total_counts
 from hmmlib.learning import fit_em, guess_emission
 from hmmlib.meter import Source, as_time, check_power, checked, refuse_register
