@@ -10,5 +10,5 @@ nilm, meter  a house's power, split among its appliances
 pyro_models  the same stories in Pyro
 draw, plot   graphical models; figures of sequences and posteriors
 datasets     the data of the book
-exercises    those of the chapters, which say what a wrong answer looks like
+book         for the chapters alone: source on display, live figures, exercises
 """
