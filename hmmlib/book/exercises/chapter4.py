@@ -2,9 +2,9 @@
 
 import torch
 
+from hmmlib.book.exercises.grading import ANY, Exercise
+from hmmlib.book.exercises.models import listed, potentials
 from hmmlib.datasets import weather
-from hmmlib.exercises.grading import ANY, Exercise
-from hmmlib.exercises.models import listed, potentials
 from hmmlib.inference import BestPath, filter_states, smooth_states, viterbi
 
 RAIN = 0

@@ -1,5 +1,5 @@
 // Figures that compute in the reader's browser: a trellis, a signal, a meter.
-// No framework, no network. hmmlib.explore writes the elements that this file brings to life.
+// No framework, no network. hmmlib.book.explore writes the elements that this file brings to life.
 (function () {
   "use strict";
   if (window.hmmExplore) return window.hmmExplore.start();

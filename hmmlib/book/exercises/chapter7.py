@@ -4,8 +4,8 @@ from functools import cache
 
 import torch
 
+from hmmlib.book.exercises.grading import ANY, Exercise
 from hmmlib.enumeration import all_paths
-from hmmlib.exercises.grading import ANY, Exercise
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
 

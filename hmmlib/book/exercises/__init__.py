@@ -46,7 +46,7 @@ def find(name: str):
     chapters = [n for n in CHAPTERS if str(n) == chapter] or CHAPTERS
     known = {}
     for number in chapters:
-        known |= import_module(f"hmmlib.exercises.chapter{number}").EXERCISES
+        known |= import_module(f"hmmlib.book.exercises.chapter{number}").EXERCISES
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"name: got {name!r}, needs one of {', '.join(known)}")
     return known[name]

@@ -2,9 +2,9 @@
 
 import torch
 
+from hmmlib.book.exercises.grading import Exercise
+from hmmlib.book.exercises.models import listed
 from hmmlib.datasets import weather
-from hmmlib.exercises.grading import Exercise
-from hmmlib.exercises.models import listed
 from hmmlib.inference import filter_states
 from hmmlib.recursion import backward
 

@@ -5,9 +5,9 @@ import math
 
 import torch
 
+from hmmlib.book.exercises.grading import ANY, Exercise
+from hmmlib.book.exercises.models import listed, tables
 from hmmlib.datasets import weather
-from hmmlib.exercises.grading import ANY, Exercise
-from hmmlib.exercises.models import listed, tables
 from hmmlib.hmm import HMM
 
 A = weather.hmm.transition_matrix

@@ -4,9 +4,9 @@ from operator import itemgetter
 
 import torch
 
+from hmmlib.book.exercises.grading import Exercise
+from hmmlib.book.exercises.models import tables
 from hmmlib.datasets import weather
-from hmmlib.exercises.grading import Exercise
-from hmmlib.exercises.models import tables
 from hmmlib.hmm import HMM
 from hmmlib.learning import em_step, fit_em, random_starts
 

@@ -2,10 +2,10 @@
 
 import torch
 
+from hmmlib.book.exercises.grading import ANY, Exercise
+from hmmlib.book.exercises.models import tables
 from hmmlib.datasets import weather
 from hmmlib.enumeration import all_paths
-from hmmlib.exercises.grading import ANY, Exercise
-from hmmlib.exercises.models import tables
 
 pi = weather.hmm.initial_probs
 A = weather.hmm.transition_matrix

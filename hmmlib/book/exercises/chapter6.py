@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.distributions import Normal
 
-from hmmlib.exercises.grading import Exercise
+from hmmlib.book.exercises.grading import Exercise
 from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood
 

@@ -6,9 +6,9 @@ import pandas as pd
 import torch
 from torch.distributions import Normal
 
+from hmmlib.book.exercises.grading import ANY, Exercise
+from hmmlib.book.exercises.models import tables
 from hmmlib.datasets.household import load_household
-from hmmlib.exercises.grading import ANY, Exercise
-from hmmlib.exercises.models import tables
 from hmmlib.hmm import HMM
 from hmmlib.nilm import (
     REST,

@@ -2,9 +2,9 @@
 
 import math
 
+from hmmlib.book.exercises.grading import ANY, Exercise
+from hmmlib.book.exercises.models import listed, potentials
 from hmmlib.datasets import series
-from hmmlib.exercises.grading import ANY, Exercise
-from hmmlib.exercises.models import listed, potentials
 from hmmlib.recursion import backward, forward
 
 T, K = 4096, 32
