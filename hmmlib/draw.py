@@ -264,10 +264,12 @@ def _loop(outward: np.ndarray, label: str, ax: Axes) -> None:
     )
     arrow = {
         "arrowstyle": "-|>,head_width=0.3,head_length=0.6",
+        "connectionstyle": "arc3,rad=1.7",
         "color": INK,
         "lw": 1.2,
+        "shrinkA": 0,
+        "shrinkB": 0,
     }
-    arrow |= {"shrinkA": 0, "shrinkB": 0, "connectionstyle": "arc3,rad=1.7"}
     ax.annotate(
         "", place, place, xycoords=head, textcoords=tail, arrowprops=arrow,
         annotation_clip=False,
@@ -299,7 +301,7 @@ def _place(graph: nx.DiGraph, node, label: str, place: tuple, color=HIDDEN) -> N
 
 
 def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
-    """`ax`, or the axes of a new figure of `width` x `height` inches; without frame."""
+    """`ax`, or the Axes of a new figure of `width` x `height` inches, without a frame."""
     if ax is None:
         _, ax = plt.subplots(figsize=(width, height), dpi=144, layout="constrained")
     ax.set_axis_off()
