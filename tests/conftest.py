@@ -64,3 +64,17 @@ def new_tab(browser):
             return Tab(context.new_page())
 
         yield new
+
+
+@pytest.fixture
+def fresh_pyro():
+    """Pyro without parameters, with a fixed seed, in double precision."""
+    import pyro
+    import torch
+
+    pyro.clear_param_store()
+    pyro.set_rng_seed(3)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)

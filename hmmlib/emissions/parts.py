@@ -185,6 +185,16 @@ def log_probs_given(emission: Distribution) -> Tensor:
     return emission.logits
 
 
+def by_logits(emission: Distribution) -> dict[str, Tensor]:
+    """Its probabilities as logits, -inf for 0, under the names that `rebuilt` takes."""
+    found = {}
+    for part in parts(emission):
+        if part.attribute == "probs":
+            name, p = part.name.removesuffix("probs") + "logits", part.value
+            found[name] = log(p) if part.on_simplex else log(p) - log(1 - p)
+    return found
+
+
 def given_as_probs(emission: Distribution) -> bool:
     """Whether it was constructed from probs, not from logits."""
     holder = getattr(emission, "base_dist", emission)  # of relaxed distributions
