@@ -20,7 +20,7 @@ from hmmlib.emissions import (
     parameters,
 )
 from hmmlib.engines import pick
-from hmmlib.engines.answers import BestPath, Filtered, Smoothed
+from hmmlib.engines.answers import BestPath, Filtered, Smoothed, Totals
 from hmmlib.engines.compact import Compact, in_full
 from hmmlib.logs import log
 from hmmlib.observations import Observed, read
@@ -173,6 +173,18 @@ class HMM:
         """The most probable path and its log joint: see `inference.viterbi`."""
         short = self.compact(observations, lengths, observed)
         return (engine or pick(short)).viterbi(short)
+
+    def total_counts(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> Totals:
+        """Expected starts, moves and uses, over all sequences: what Baum-Welch learns from.
+
+        `uses` is how often each state emitted each symbol, (V, K), with one more row for
+        missing ones if there are any; of a Gaussian, the sums of p(z_t | x) times 1,
+        x_t - mean and (x_t - mean)^2, (3, K); of other families p(z_t | x), (T, K).
+        """
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).total_counts(short)
 
     @torch.no_grad()
     def sample_states(
