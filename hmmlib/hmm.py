@@ -240,7 +240,7 @@ class HMM:
 
     def save(self, path: str | Path) -> None:
         """Write the model to a JSON file: see `hmmlib.storage`."""
-        save(path, "HMM", {name: getattr(self, name) for name in FIELDS})
+        save(path, "HMM", self.content())
 
     @classmethod
     def load(cls, path: str | Path) -> "HMM":
@@ -249,10 +249,18 @@ class HMM:
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        content = load(path, "HMM")
-        symbols = content.pop("symbols")
+        return cls.of_content(load(path, "HMM"))
+
+    def content(self) -> dict:
+        """What `save` writes, by name."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    @classmethod
+    def of_content(cls, content: dict) -> "HMM":
+        """The model of what `content` returned."""
+        symbols = content["symbols"]
         names = None if symbols is None else tuple(symbols)
-        return cls.of_checked(**content, symbols=names)
+        return cls.of_checked(**{**content, "symbols": names})
 
     def __repr__(self) -> str:
         """The tables, four digits of each number."""
