@@ -21,7 +21,8 @@ def num_statements(code: str) -> int:
 
 
 def test_there_are_ten_tasks():
-    titles = re.findall(r"^## (\d+)\.", "\n".join(c["source"] for c in cells(PAGE, "markdown")), re.M)
+    text = "\n".join(cell["source"] for cell in cells(PAGE, "markdown"))
+    titles = re.findall(r"^## (\d+)\.", text, re.M)
     assert titles == [str(number) for number in range(1, 11)]
     assert len(PAIRS) == 10
 

@@ -51,6 +51,7 @@ from hmmlib.emissions.protocol import (
     misses_parts,
     num_free,
     randomised,
+    surely_in_support,
     widened,
 )
 from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
@@ -92,6 +93,7 @@ __all__ = [
     "rebuilt",
     "rows",
     "seen_steps",
+    "surely_in_support",
     "symbol_log_probs",
     "widened",
 ]

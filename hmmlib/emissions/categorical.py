@@ -22,9 +22,7 @@ from hmmlib.emissions.protocol import (
 from hmmlib.emissions.weights import normalised
 
 
-def symbol_log_probs(emission: Categorical) -> Tensor:
-    """log p(symbol | state); shape (K, V), with -inf for probability 0."""
-    return log_probs_given(emission)
+symbol_log_probs = log_probs_given
 
 
 @log_prob.register
@@ -62,7 +60,9 @@ def _(emission: Categorical, values):
 
 @m_step.register
 def _(emission: Categorical, statistics, limits=NO_LIMITS):
-    counts = statistics[: emission.probs.shape[-1]].mT  # the row behind is of missing ones
+    counts = statistics[
+        : emission.probs.shape[-1]
+    ].mT  # the row behind is of missing ones
     probs = normalised(counts, emission.probs, limits.pseudo_count)
     return of_valid(Categorical, probs=probs)
 

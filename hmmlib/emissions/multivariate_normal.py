@@ -200,9 +200,9 @@ def _moments_with_gaps(emission, values: Tensor, weights: Tensor):
         gain = torch.linalg.solve(covariance[:, seen][:, :, seen], across.mT).mT
         apart = values[steps][:, None, seen] - emission.loc[:, seen]  # (steps, K, seen)
         known = emission.loc[:, hidden] + torch.einsum("khs,nks->nkh", gain, apart)
-        filled[steps[:, None, None], torch.arange(size)[:, None], hidden.nonzero().T] = (
-            known
-        )
+        filled[
+            steps[:, None, None], torch.arange(size)[:, None], hidden.nonzero().T
+        ] = known
         rest = covariance[:, hidden][:, :, hidden] - gain @ across.mT
         at = hidden.nonzero().flatten()
         weight = weights[steps].sum(0)[:, None, None]

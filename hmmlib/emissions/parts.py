@@ -179,10 +179,9 @@ def at(emission: Distribution, index: tuple) -> Distribution:
 
 
 def log_probs_given(emission: Distribution) -> Tensor:
-    """log p of each symbol, (K, V), or of success: with -inf for probability 0."""
-    if given_as_probs(emission):
-        return log(emission.probs)
-    return emission.logits
+    """log p of each symbol, (K, V), as given or by `log`: -inf for probability 0."""
+    given = getattr(emission, "_param", None)  # see `given_as_probs`
+    return log(given) if given is emission.probs else emission.logits
 
 
 def by_logits(emission: Distribution) -> dict[str, Tensor]:

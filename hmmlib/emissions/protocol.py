@@ -238,8 +238,7 @@ def counted_probs(emission: Distribution) -> list[Tensor]:
 def num_free(emission: Distribution) -> int:
     """The number of free parameters of all states together."""
     return sum(
-        part.value.numel()
-        - (part.value[..., 0].numel() if part.on_simplex else 0)
+        part.value.numel() - (part.value[..., 0].numel() if part.on_simplex else 0)
         for part in parts(emission)
         if not part.constraint.is_discrete
     )

@@ -9,7 +9,6 @@ from hmmlib.emissions.protocol import (
     in_support,
     log_prob,
     misses_parts,
-    surely_in_support,
 )
 
 
@@ -21,8 +20,6 @@ def check_support(
     `values` are (T, *event_shape), or (N, T, *event_shape), of which the first `lengths`
     (N,) of each row count.
     """
-    if lengths is None and surely_in_support(emission, values):
-        return
     event = len(emission.event_shape)
     states = len(emission.batch_shape)
     seen = _seen(emission, values, lengths)  # (T,) or (N, T)
