@@ -16,6 +16,7 @@ from hmmlib.emissions.protocol import (
     log_prob,
     lookup,
     m_step,
+    needed,
     randomised,
     surely_in_support,
 )
@@ -45,6 +46,11 @@ def _(emission: Categorical, values):
     return bool(within) and not (values.is_floating_point() and (values % 1).any())
 
 
+@needed.register
+def _(emission: Categorical):
+    return f"an integer from 0 to {emission.probs.shape[-1] - 1}"
+
+
 @lookup.register
 def _(emission: Categorical, values):
     if emission.event_shape or len(emission.batch_shape) != 1:
@@ -61,7 +67,9 @@ def _(emission: Categorical, values):
 
 @m_step.register
 def _(emission: Categorical, statistics, limits=NO_LIMITS):
-    counts = statistics[: emission.probs.shape[-1]].mT  # the row behind is of missing ones
+    counts = statistics[
+        : emission.probs.shape[-1]
+    ].mT  # the row behind is of missing ones
     probs = normalised(counts, emission.probs, limits.pseudo_count)
     return of_valid(Categorical, probs=probs)
 

@@ -92,5 +92,3 @@ def _(emission: Normal, min_scale):
     if not (emission.scale < min_scale).any():
         return emission
     return Normal(emission.loc, emission.scale.clamp(min=min_scale))
-
-
