@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from hmmlib.checks import as_probs
 from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     bernoulli,
+    gamma,
     mixture,
     multivariate_normal,
     negative_binomial,
