@@ -102,6 +102,12 @@ def _(emission: Categorical, num_states, values):
     return Categorical(probs=even)
 
 
+@blank.register
+def _(emission: OneHotCategorical, num_states, values):
+    even = torch.full_like(values[0], 1 / values.shape[-1])
+    return OneHotCategorical(probs=even.expand(num_states, -1))
+
+
 @has_clusters.register(Categorical)
 @has_clusters.register(OneHotCategorical)
 def _(emission):

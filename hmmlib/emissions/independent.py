@@ -207,6 +207,11 @@ def _(emission: Product):
 
 
 @num_free.register
+def _(emission: Independent):
+    return num_free(emission.base_dist)
+
+
+@num_free.register
 def _(emission: Product):
     return sum(num_free(each) for each in emission.factors)
 

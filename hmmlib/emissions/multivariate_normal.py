@@ -85,7 +85,8 @@ def _(emission: MultivariateNormal, values):
             where = flat[steps][:, seen]
             where = where.reshape(-1, *[1] * len(emission.batch_shape), where.shape[-1])
             scores = scores.index_put((steps,), marginal.log_prob(where))
-    return scores.reshape(*values.shape[:-2], *emission.batch_shape)
+    steps = values.shape[: values.ndim - 1 - len(emission.batch_shape)]
+    return scores.reshape(*steps, *emission.batch_shape)
 
 
 @fit.register
@@ -135,19 +136,17 @@ def _(emission: SphericalNormal, num_states, values):
 
 @num_free.register
 def _(emission: MultivariateNormal):
-    size, dims = emission.loc.shape
-    return size * (dims + dims * (dims + 1) // 2)
+    return emission.loc.numel() + emission.loc[..., 0].numel() * _num_tril(emission)
 
 
 @num_free.register
 def _(emission: TiedNormal):
-    size, dims = emission.loc.shape
-    return size * dims + dims * (dims + 1) // 2
+    return emission.loc.numel() + _num_tril(emission)
 
 
 @num_free.register
 def _(emission: SphericalNormal):
-    return emission.loc.numel() + len(emission.scale)
+    return emission.loc.numel() + emission.scale.numel()
 
 
 @widened.register
@@ -164,6 +163,12 @@ def _(emission: TiedNormal, min_scale):
 @widened.register
 def _(emission: SphericalNormal, min_scale):
     return SphericalNormal(emission.loc, emission.scale.clamp(min=min_scale))
+
+
+def _num_tril(emission: MultivariateNormal) -> int:
+    """The number of free entries of a covariance matrix."""
+    dims = emission.loc.shape[-1]
+    return dims * (dims + 1) // 2
 
 
 def _middle(num_states: int, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,6 +47,15 @@ def counted(values: Tensor, weights: Tensor) -> Tensor:
     return torch.tensordot(weights, there, dims=([0], [0])) > 0
 
 
+def tallied(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct single values, with the sum of the weights of each; vectors as they are."""
+    if values.ndim > 1:
+        return values, weights
+    distinct, places = values[~values.isnan()].unique(return_inverse=True)
+    sums = weights.new_zeros(len(distinct), weights.shape[1])
+    return distinct, sums.index_add(0, places, weights[~values.isnan()])
+
+
 def weighted_means(terms: Tensor, weights: Tensor) -> Tensor:
     """sum_n weights[n, k] terms[n, k] / sum_n weights[n, k], NaN left out; (K, ...).
 
