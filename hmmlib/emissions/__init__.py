@@ -11,11 +11,15 @@ from torch.distributions import Distribution
 from hmmlib.checks import as_probs
 from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     bernoulli,
+    exponential,
+    gamma,
+    log_normal,
     mixture,
     multivariate_normal,
     negative_binomial,
     normal,
     poisson,
+    student_t,
 )
 from hmmlib.emissions.categorical import Categorical, symbol_log_probs
 from hmmlib.emissions.independent import Product
@@ -70,9 +74,9 @@ __all__ = [
     "blank_of",
     "bounds_of_support",
     "by_logits",
+    "check_support",
     "construct",
     "constructed_with",
-    "check_support",
     "counted_probs",
     "draw",
     "family_named",

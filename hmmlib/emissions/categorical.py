@@ -16,6 +16,7 @@ from hmmlib.emissions.protocol import (
     log_prob,
     lookup,
     m_step,
+    needed,
     randomised,
     surely_in_support,
 )
@@ -42,6 +43,11 @@ def _(emission: Categorical, values):
     lowest, highest = values.aminmax()
     within = lowest >= 0 and highest < emission.probs.shape[-1]
     return bool(within) and not (values.is_floating_point() and (values % 1).any())
+
+
+@needed.register
+def _(emission: Categorical):
+    return f"an integer from 0 to {emission.probs.shape[-1] - 1}"
 
 
 @lookup.register
@@ -93,6 +99,12 @@ def _(emission: Categorical, num_states, values):
     num_symbols = int(values[~values.isnan()].max()) + 1
     even = torch.full((num_states, num_symbols), 1 / num_symbols, dtype=torch.float64)
     return Categorical(probs=even)
+
+
+@blank.register
+def _(emission: OneHotCategorical, num_states, values):
+    even = torch.full_like(values[0], 1 / values.shape[-1])
+    return OneHotCategorical(probs=even.expand(num_states, -1))
 
 
 @has_clusters.register(Categorical)

@@ -114,6 +114,12 @@ def surely_in_support(emission: Distribution, values: Tensor) -> bool:
 
 
 @singledispatch
+def needed(emission: Distribution) -> str:
+    """The values that the family can emit, in the words of an error message."""
+    return f"a finite value in {emission.support}"
+
+
+@singledispatch
 def lookup(emission: Distribution, values: Tensor) -> Lookup | None:
     """How a compiled loop reads `values` (T,) or (N, T), NaN where missing.
 
