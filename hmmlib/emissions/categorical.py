@@ -1,7 +1,6 @@
 """Categorical: one of V symbols, each state with its own probabilities."""
 
 import torch
-from torch import Tensor
 from torch.distributions import Categorical, OneHotCategorical
 
 from hmmlib.emissions.parts import log_probs_given, of_valid
@@ -21,7 +20,6 @@ from hmmlib.emissions.protocol import (
     surely_in_support,
 )
 from hmmlib.emissions.weights import normalised
-
 
 symbol_log_probs = log_probs_given
 
