@@ -11,10 +11,10 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 
 from chapters import CHAPTERS, cells
-from hmmlib import exercises
-from hmmlib.exercises import CHAPTERS as NUMBERS
-from hmmlib.exercises import check, find, hint
-from hmmlib.exercises.grading import ANY, ANYWHERE, Exercise
+from hmmlib.book import exercises
+from hmmlib.book.exercises import CHAPTERS as NUMBERS
+from hmmlib.book.exercises import check, find, hint
+from hmmlib.book.exercises.grading import ANY, ANYWHERE, Exercise
 
 NAMES = [f"{chapter}.{exercise}" for chapter in NUMBERS for exercise in (1, 2, 3)]
 every_exercise = pytest.mark.parametrize("name", NAMES)
@@ -324,7 +324,7 @@ def test_verdicts_and_hints_are_plain_text():
 
 def test_the_import_waits_for_what_it_needs():
     code = (
-        "import sys; from hmmlib.exercises import check, hint;"
-        "assert not {'torch', 'numpy', 'hmmlib.exercises.grading'} & sys.modules.keys()"
+        "import sys; from hmmlib.book.exercises import check, hint;"
+        "assert not {'torch', 'numpy', 'hmmlib.book.exercises.grading'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,8 @@ from PIL import Image
 from random_models import rows
 from torch.distributions import Normal
 
-from hmmlib import explore, plot
+from hmmlib import plot
+from hmmlib.book import explore
 from hmmlib.datasets import weather
 from hmmlib.enumeration import all_paths, path_log_joints
 from hmmlib.factorial import FactorialHMM, additive_gaussian

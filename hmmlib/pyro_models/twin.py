@@ -3,9 +3,10 @@
 import pyro.distributions as dist
 import torch
 from torch import Tensor
+from torch.distributions.constraints import boolean
 
-from hmmlib.checks import as_count, as_kind
-from hmmlib.emissions import arguments, symbol_log_probs
+from hmmlib.checks import as_count, as_instance
+from hmmlib.emissions import by_logits, parts, rebuilt
 from hmmlib.hmm import HMM
 from hmmlib.logs import log
 
@@ -34,7 +35,7 @@ def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
         True
     """
     num_steps = as_count("num_steps", num_steps)
-    num_states = as_kind("hmm", hmm, HMM).num_states
+    num_states = as_instance("hmm", hmm, HMM).num_states
     first = log(hmm.initial_probs).expand(1, num_states, num_states)
     others = log(hmm.transition_matrix).expand(num_steps - 1, num_states, num_states)
     uniform = torch.zeros_like(hmm.initial_probs)
@@ -54,32 +55,29 @@ def to_discrete_hmm(hmm: HMM, num_steps: int) -> dist.DiscreteHMM:
 
 def _to_pyro(emission: torch.distributions.Distribution):
     """The distribution of Pyro with the same family and parameters."""
-    if isinstance(emission, torch.distributions.Independent):
-        return _to_pyro(emission.base_dist).to_event(emission.reinterpreted_batch_ndims)
-    if isinstance(emission, torch.distributions.Categorical):
-        return dist.Categorical(logits=symbol_log_probs(emission))
-    twin = getattr(dist, type(emission).__name__, None)
-    if twin is None:
-        raise ValueError(
-            f"emission: got {type(emission).__name__}, needs a family of pyro.distributions"
-        )
-    if isinstance(emission, torch.distributions.MixtureSameFamily):
-        inner = emission.mixture_distribution, emission.component_distribution
-        return twin(*map(_to_pyro, inner))
-    given = arguments(emission, {})
-    if "probs" in given and ((given["probs"] == 0) | (given["probs"] == 1)).any():
-        # torch and Pyro clamp probabilities away from 0 and 1; logits stay infinite.
-        if not isinstance(emission, torch.distributions.Bernoulli):
+    # torch and Pyro clamp probabilities away from 0 and 1; logits stay infinite.
+    logits = by_logits(emission)
+    for part in parts(emission):
+        certain = part.attribute == "probs" and ((part.value == 0) | (part.value == 1)).any()
+        if certain and not (part.on_simplex or part.owner.support is boolean):
             raise ValueError(
-                f"emission: {type(emission).__name__} with a probability of 0 or 1, which"
-                " Pyro moves into the interval; needs all strictly between 0 and 1"
+                f"emission: {type(part.owner).__name__} with a probability of 0 or 1, which Pyro"
+                " moves into the interval; needs all strictly between 0 and 1"
             )
-        probs = given.pop("probs")
-        given["logits"] = log(probs) - log(1 - probs)
     try:
-        return twin(**given)
+        return rebuilt(emission, logits, family_of=_namesake)
     except (TypeError, NotImplementedError) as error:
         raise ValueError(
             f"emission: got {type(emission).__name__}, whose arguments are not those of its"
             " namesake in pyro.distributions; needs a family with the same arguments"
         ) from error
+
+
+def _namesake(emission: torch.distributions.Distribution) -> type:
+    """The family of Pyro with the same name. Raises ValueError if there is none."""
+    family = getattr(dist, type(emission).__name__, None)
+    if family is None:
+        raise ValueError(
+            f"emission: got {type(emission).__name__}, needs a family of pyro.distributions"
+        )
+    return family

@@ -1,0 +1,249 @@
+"""The answers of the compiled loops: one chain on the CPU, in float64, without gradients.
+
+The functions are those of `hmmlib.engines.recursion`, which answers in their place where
+scaling cannot represent a message. They take `Potentials`, or `Compact`, whose table is
+read as it is.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmmlib.engines import chain, recursion
+from hmmlib.engines.answers import (
+    BestPath,
+    Counts,
+    Filtered,
+    Smoothed,
+    Totals,
+    possible,
+)
+from hmmlib.engines.compact import Compact
+from hmmlib.engines.threads import in_parallel, num_shares
+from hmmlib.recursion import Potentials
+
+NO_ROWS, NO_VALUES = np.empty((0, 0), np.int64), np.empty((0, 0))
+NO_PROBS = np.empty((0, 0, 0))
+
+
+class Arrays(NamedTuple):
+    """Potentials as the loops take them, in float64, in the order of their arguments."""
+
+    initial: np.ndarray  # (K,)
+    matrices: np.ndarray  # (1 or T-1, K, K)
+    scores: np.ndarray  # (R, K), (3, K) or (N T, K); see `hmmlib.engines.chain`
+    rows: np.ndarray  # (N, T), or (0, 0)
+    values: np.ndarray  # (N, T), or (0, 0)
+    lengths: np.ndarray  # (N,)
+
+
+class Passes(NamedTuple):
+    """What `chain.passes` found; for one sequence or a batch, as its potentials are."""
+
+    log_likelihood: Tensor
+    probs: Tensor  # (T, K), filtered or smoothed, whichever was asked for
+    starts: Tensor  # (K,), or (N, K) if counted for each of a batch
+    moves: Tensor  # (K, K), or (N, K, K)
+    uses: Tensor  # as the table
+
+
+def log_likelihood(potentials: Potentials | Compact) -> Tensor:
+    """log p(x), shape () or (N,)."""
+    if passes := _passes(potentials):
+        return passes.log_likelihood
+    return recursion.log_likelihood(potentials)
+
+
+def filter_states(potentials: Potentials | Compact) -> Filtered:
+    """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1})."""
+    passes = _passes(potentials, filtered=True)
+    if not passes:
+        return recursion.filter_states(potentials)
+    total = possible(passes.log_likelihood)
+    predicted = _predicted(potentials, passes.probs)
+    if predicted is None:
+        return recursion.filter_states(potentials)
+    return Filtered(total, passes.probs, predicted)
+
+
+def smooth_states(potentials: Potentials | Compact) -> Smoothed:
+    """p(z_t | x)."""
+    passes = _passes(potentials, smoothed=True)
+    if not passes:
+        return recursion.smooth_states(potentials)
+    return Smoothed(possible(passes.log_likelihood), passes.probs)
+
+
+def expected_counts(potentials: Potentials | Compact) -> Counts:
+    """Expected starts, moves and visits."""
+    passes = each(potentials)
+    if not passes:
+        return recursion.expected_counts(potentials)
+    total = possible(passes.log_likelihood)
+    return Counts(total, passes.starts, passes.moves, passes.probs)
+
+
+def total_counts(potentials: Potentials | Compact) -> Totals:
+    """Expected starts and moves of all sequences; `uses` as the table, or p(z_t | x)."""
+    passes = totals(potentials)
+    if not passes:
+        return recursion.total_counts(potentials)
+    total = possible(passes.log_likelihood).sum()
+    return Totals(total, passes.starts, passes.moves, passes.uses)
+
+
+def viterbi(potentials: Potentials | Compact) -> BestPath:
+    """The best path and its log joint."""
+    arrays, (num, steps, size) = _arrays(potentials)
+    log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
+
+    def work(first, last, share):
+        chain.best_path(*arrays, first, last, log_joint, states)
+
+    in_parallel(work, num, _shares(num, steps, size))
+    scores = potentials.log_likelihoods
+    if len(scores.shape) == 2:
+        log_joint, states = log_joint.reshape(()), states[0]
+    log_joint = torch.from_numpy(log_joint).to(scores.dtype)
+    return BestPath(log_joint, torch.from_numpy(states))
+
+
+def sample_states(
+    potentials: Potentials | Compact, num_samples: int, seed: int | None
+) -> Tensor:
+    """Paths drawn from p(z | x)."""
+    passes = _passes(potentials, filtered=True)
+    if not passes:
+        return recursion.sample_states(potentials, num_samples, seed)
+    possible(passes.log_likelihood)
+    alpha = passes.probs.log()
+    messages = Potentials(*potentials[:2], alpha, potentials.lengths)
+    return recursion.sampled(messages, alpha, num_samples, seed)
+
+
+def each(potentials: Potentials | Compact) -> Passes | None:
+    """log p(x), and counts of each sequence, 0 for an impossible one; None where scaling
+    loses something.
+    """
+    return _passes(potentials, smoothed=True, counted=True)
+
+
+def totals(potentials: Potentials | Compact) -> Passes | None:
+    """log p(x), and counts of all sequences together; None where scaling loses something."""
+    by_table = not isinstance(potentials.log_likelihoods, Tensor)
+    passes = _passes(potentials, smoothed=not by_table, counted=True, together=True)
+    if passes and not by_table:
+        passes = passes._replace(uses=passes.probs)
+    return passes
+
+
+def _passes(
+    potentials: Potentials | Compact,
+    filtered: bool = False,
+    smoothed: bool = False,
+    counted: bool = False,
+    together: bool = False,
+) -> Passes | None:
+    """Forwards, and backwards if asked; None where scaling loses something.
+
+    Starts and moves are counted for each sequence, or for all together, and then the uses
+    of a table, too.
+    """
+    arrays, (num, steps, size) = _arrays(potentials)
+    shares = _shares(num, steps, size)
+    wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_PROBS, NO_PROBS
+    if filtered or smoothed:
+        make = np.empty if potentials.lengths is None else np.zeros
+        wanted = make((num, steps, size))
+    slots = shares if together else num
+    if counted:
+        starts, moves = np.zeros((slots, size)), np.zeros((slots, size, size))
+    if together and not smoothed:
+        uses = np.zeros((slots, *arrays.scores.shape))
+    evidence, exact = np.empty(num), np.empty(num, dtype=np.bool_)
+    outputs = (NO_PROBS, wanted) if smoothed else (wanted, NO_PROBS)
+
+    def work(first, last, share):
+        slot = share if together else -1
+        chain.passes(
+            *arrays, first, last, slot, evidence, exact, *outputs, starts, moves, uses
+        )
+
+    in_parallel(work, num, shares)
+    if not exact.all():
+        return None
+    found = [evidence, wanted, starts, moves, uses]
+    if together:
+        found[2:] = [each.sum(0) for each in found[2:]]
+    if len(potentials.log_likelihoods.shape) == 2:
+        found[:2] = evidence.reshape(()), wanted.reshape(wanted.shape[1:])
+        if counted and not together:
+            found[2:4] = starts[0], moves[0]
+    dtype = potentials.log_likelihoods.dtype
+    return Passes(*(torch.from_numpy(np.asarray(each)).to(dtype) for each in found))
+
+
+def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple[int, int, int]]:
+    """The arrays, and N, T, K."""
+    log_initial, (matrix,), scores, lengths = potentials
+    *batch, num_steps, size = scores.shape
+    num = batch[0] if batch else 1
+    rows, values = NO_ROWS, NO_VALUES
+    if isinstance(scores, Tensor):
+        table = _array(scores).reshape(-1, size)
+    else:
+        table = _array(scores.table)
+        if scores.rows is not None:
+            rows = scores.rows.numpy().reshape(num, num_steps)
+        else:
+            values = _array(scores.values).reshape(num, num_steps)
+    matrices = _array(matrix)
+    if matrices.ndim == 2:
+        matrices = matrices[None]
+    elif num_steps == 1:  # time-varying, but there is no move
+        matrices = np.zeros((1, size, size))
+    ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
+    arrays = Arrays(_array(log_initial), matrices, table, rows, values, ends)
+    return arrays, (num, num_steps, size)
+
+
+def _array(x: Tensor) -> np.ndarray:
+    try:
+        array = x.detach().numpy()
+    except RuntimeError as error:
+        raise ValueError(
+            "potentials: got tensors whose numbers cannot be read, as inside of"
+            " torch.func.vmap and jvp; needs a batch of sequences (N, T), or reverse mode:"
+            " torch.func.grad, torch.autograd.functional.hessian"
+        ) from error
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _shares(num: int, steps: int, size: int) -> int:
+    """How many threads are worth it."""
+    cost = float(num) * steps * (size * size + 10)
+    return num_shares(num, cost, torch.get_num_threads())
+
+
+def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | None:
+    """p(z_t | x_{1:t-1}), from the filtered probabilities; None where one is lost."""
+    (matrix,) = potentials.log_transitions
+    if not matrix.numel():  # time-varying, but there is no move
+        return potentials.log_initial.softmax(-1).expand_as(filtered)
+    moves = (matrix - matrix.amax().clamp(min=-1e300)).exp()
+    first = potentials.log_initial.softmax(-1).expand_as(filtered[..., :1, :])
+    if matrix.ndim == 2:
+        later = filtered[..., :-1, :] @ moves
+    else:
+        later = torch.einsum("...ti,tij->...tj", filtered[..., :-1, :], moves)
+    predicted = torch.cat([first, later], -2)
+    if potentials.lengths is not None:
+        here = torch.arange(predicted.shape[1]) < potentials.lengths[:, None]
+        predicted = predicted * here[..., None]
+    sums = predicted.sum(-1, keepdim=True)
+    lost = sums < 1e-200
+    if lost.any() and potentials.lengths is None:
+        return None
+    return predicted / sums.masked_fill(lost, 1.0)
