@@ -58,7 +58,9 @@ def _to_pyro(emission: torch.distributions.Distribution):
     # torch and Pyro clamp probabilities away from 0 and 1; logits stay infinite.
     logits = by_logits(emission)
     for part in parts(emission):
-        certain = part.attribute == "probs" and ((part.value == 0) | (part.value == 1)).any()
+        certain = (
+            part.attribute == "probs" and ((part.value == 0) | (part.value == 1)).any()
+        )
         if certain and not (part.on_simplex or part.owner.support is boolean):
             raise ValueError(
                 f"emission: {type(part.owner).__name__} with a probability of 0 or 1, which Pyro"
