@@ -121,14 +121,13 @@ class HMM:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
             return observations
-        found = read(
-            observations, self.emission.event_shape, lengths, observed, self.symbols
-        )
-        values = found.values.to(self.initial_probs.device)
+        shape, device = self.emission.event_shape, self.initial_probs.device
+        found = read(observations, shape, lengths, observed, self.symbols)
+        values = found.values.to(device)
         if values.is_floating_point():
             values = values.to(self.initial_probs.dtype)
         check_support(self.emission, values, found.lengths)
-        return found._replace(values=values, checked=True)
+        return Observed(values, found.lengths, found.index, checked=True)
 
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
         """The model and its observations as `Potentials`, ready for inference."""

@@ -48,6 +48,7 @@ def read(
     """
     if isinstance(observations, Observed):
         return observations
+    is_pandas = bool(column_kinds(observations))
     if symbols is not None:
         observations = _coded(observations, symbols)
     sequences = _sequences(observations)
@@ -69,13 +70,14 @@ def read(
             values = (values.double() if whole else values).masked_fill(
                 missing, torch.nan
             )
-    index = observations.index if column_kinds(observations) else None
-    return Observed(values, lengths, index)
+    return Observed(values, lengths, observations.index if is_pandas else None)
 
 
 def as_observations(observations) -> Tensor:
     """As `as_tensor`, but what is masked, None or NA is NaN: missing."""
-    return as_tensor("observations", _with_nan(observations))
+    if not isinstance(observations, Tensor):
+        observations = _with_nan(observations)
+    return as_tensor("observations", observations)
 
 
 def as_steps(

@@ -41,7 +41,8 @@ def _(emission: OneHotCategorical, values):
 
 @surely_in_support.register
 def _(emission: Categorical, values):
-    within = values.amin() >= 0 and values.amax() < emission.probs.shape[-1]
+    lowest, highest = values.aminmax()
+    within = lowest >= 0 and highest < emission.probs.shape[-1]
     return bool(within) and not (values.is_floating_point() and (values % 1).any())
 
 
@@ -49,7 +50,7 @@ def _(emission: Categorical, values):
 def _(emission: Categorical, values):
     if emission.event_shape or len(emission.batch_shape) != 1:
         return None
-    table = symbol_log_probs(emission).mT.contiguous()  # (V, K)
+    table = symbol_log_probs(emission).mT  # (V, K)
     if not values.is_floating_point():
         return Lookup(table, rows=values.long())
     missing = values.isnan()

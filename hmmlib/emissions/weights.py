@@ -57,10 +57,13 @@ def weighted_squares(values: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
 
 def normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
     """Rows of counts as probabilities; zeros of `old` stay, rows without counts are `old`."""
+    added, before = counts.numpy(force=True), old.numpy(force=True)
     if pseudo_count:
-        counts = counts + pseudo_count * (old > 0)
-    sums = counts.sum(-1, keepdim=True)
-    return torch.where(sums > 0, counts / sums, old)
+        added = added + pseudo_count * (before > 0)
+    sums = added.sum(-1, keepdims=True)
+    if not (sums > 0).all():
+        added, sums = np.where(sums > 0, added, before), np.where(sums > 0, sums, 1.0)
+    return torch.from_numpy(added / sums).to(old)
 
 
 def spread(values: Tensor) -> Tensor:

@@ -43,10 +43,10 @@ class Passes(NamedTuple):
     """What `chain.passes` found; for one sequence or a batch, as its potentials are."""
 
     log_likelihood: Tensor
-    probs: Tensor  # (T, K), filtered or smoothed, whichever was asked for
-    starts: Tensor  # (K,), or (N, K) if counted for each of a batch
-    moves: Tensor  # (K, K), or (N, K, K)
-    uses: Tensor  # as the table
+    probs: Tensor | None  # (T, K), filtered or smoothed, whichever was asked for
+    starts: Tensor | None  # (K,), or (N, K) if counted for each of a batch
+    moves: Tensor | None  # (K, K), or (N, K, K)
+    uses: Tensor | None  # as the table
 
 
 def log_likelihood(potentials: Potentials | Compact) -> Tensor:
@@ -176,13 +176,21 @@ def _passes(
         return None
     found = [evidence, wanted, starts, moves, uses]
     if together:
-        found[2:] = [each.sum(0) for each in found[2:]]
+        found[2:] = [each.sum(0) if len(each) else each for each in found[2:]]
     if len(potentials.log_likelihoods.shape) == 2:
         found[:2] = evidence.reshape(()), wanted.reshape(wanted.shape[1:])
         if counted and not together:
             found[2:4] = starts[0], moves[0]
     dtype = potentials.log_likelihoods.dtype
-    return Passes(*(torch.from_numpy(np.asarray(each)).to(dtype) for each in found))
+    return Passes(*(_tensor(each, dtype) for each in found))
+
+
+def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
+    """The array as a tensor; None if it was not asked for."""
+    if not array.size:
+        return None
+    tensor = torch.from_numpy(np.asarray(array))
+    return tensor if dtype is torch.float64 else tensor.to(dtype)
 
 
 def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple[int, int, int]]:
