@@ -109,7 +109,7 @@ def state_diagram(
     Args:
         transition_matrix: (K, K); row: the state left, column: the state entered.
         labels: K names of states.
-        colors: K colours, white without them.
+        colors: K colours or more, white without them.
 
     Raises:
         ValueError: if the matrix does not have a row and a column for each label.
@@ -154,7 +154,7 @@ def trellis(
         steps: T labels below, such as what was observed.
         values: (T, K) numbers inside the nodes.
         path: T states, drawn bold.
-        colors: K colours, white without them.
+        colors: K colours or more, white without them.
 
     Raises:
         ValueError: if the sizes disagree, or `path` has a state that does not exist.
@@ -168,7 +168,8 @@ def trellis(
             f"values: got shape {np.shape(values)}, needs ({num_steps}, {num_states})"
         )
     path = [] if path is None else _as_path(path, num_steps, num_states)
-    graph = _every_path(num_steps, colors or [HIDDEN] * num_states, values)
+    colors = (colors or [HIDDEN] * num_states)[:num_states]
+    graph = _every_path(num_steps, colors, values)
     bold = set(pairwise(enumerate(path)))
     widths = [3.5 if edge in bold else 1.0 for edge in graph.edges]
     ax = _canvas(ax, 1.2 + 1.3 * num_steps, 0.4 + 0.95 * num_states)

@@ -20,20 +20,19 @@ from hmmlib.pyro_models.stories import (
 )
 from hmmlib.pyro_models.twin import to_discrete_hmm
 
-# in the order of the API page
-__all__ = [  # noqa: RUF022
-    "nan_is_missing",
-    "weather_story",
-    "signal_story",
+__all__ = [
+    "best_path",
+    "evidence",
     "factorial_story",
+    "fit_svi",
     "house_story",
-    "unknown_tables",
     "learnable_story",
     "marginal_story",
-    "evidence",
-    "best_path",
+    "nan_is_missing",
     "posterior_paths",
-    "fit_svi",
     "sample_nuts",
+    "signal_story",
     "to_discrete_hmm",
+    "unknown_tables",
+    "weather_story",
 ]
