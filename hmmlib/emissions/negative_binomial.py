@@ -6,8 +6,6 @@ no more scattered than Poisson's have no best r: it is held at 10,000 times thei
 the variance exceeds Poisson's by a ten-thousandth, with a warning.
 """
 
-import warnings
-
 import torch
 from torch import Tensor
 from torch.distributions import NegativeBinomial
@@ -15,6 +13,7 @@ from torch.distributions import NegativeBinomial
 from hmmlib.emissions.counts import log_odds, possible_only, times
 from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, log_prob
 from hmmlib.emissions.symbols import read_by_symbol
+from hmmlib.emissions.warned import warn
 from hmmlib.emissions.weights import (
     counted,
     tallied,
@@ -49,7 +48,11 @@ def _(emission: NegativeBinomial, values, weights, limits=NO_LIMITS):
     moved = counted(values, weights) & (mean > 0)
     held = moved & (found >= most * (1 - 1e-9))
     if held.any():
-        _warn_of_poisson(sorted(set(held.nonzero()[:, 0].tolist())))
+        states = sorted(set(held.nonzero()[:, 0].tolist()))
+        warn(
+            f"emission: the counts of state {states} are no more scattered than Poisson's,"
+            " total_count held at 10,000 times their mean; Poisson describes them as well"
+        )
     total = torch.where(moved, found, old)
     return NegativeBinomial(total, mean / (mean + total))
 
@@ -79,11 +82,3 @@ def _best_total(values: Tensor, weights: Tensor, mean: Tensor, most: Tensor) -> 
         rising = weighted_means(grown, weights) > (mean / total).log1p()
         low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
     return high.exp()
-
-
-def _warn_of_poisson(states: list[int]) -> None:
-    warnings.warn(
-        f"emission: the counts of state {states} are no more scattered than Poisson's,"
-        " total_count held at 10,000 times their mean; Poisson describes them as well",
-        stacklevel=4,
-    )

@@ -149,6 +149,25 @@ def arguments(
             if key.startswith(f"{name}.")
         }
         inner[name] = rebuilt(distribution, given, family_of)
+    return _keywords(emission, inner, parameters)
+
+
+def constructed_with(emission: Distribution) -> dict:
+    """The keyword arguments that construct the distribution."""
+    if isinstance(emission, Independent):
+        base, dims = emission.base_dist, emission.reinterpreted_batch_ndims
+        return {"base_distribution": base, "reinterpreted_batch_ndims": dims}
+    return _keywords(emission, _inner(emission), {})
+
+
+def _keywords(
+    emission: Distribution,
+    inner: dict[str, Distribution],
+    parameters: dict[str, Tensor],
+) -> dict:
+    """Keyword arguments: `inner` for the distributions that it is made of, or its own
+    parameters, new ones where named, and what else the family asks for.
+    """
     if hasattr(emission, "arguments_of"):  # a distribution of our own
         return emission.arguments_of(inner)
     if isinstance(emission, MixtureSameFamily):
@@ -213,14 +232,6 @@ def _restored(emission: Distribution, name: str, value: Tensor) -> None:
     for inner in vars(emission).values():  # of those that wrap a Categorical
         if isinstance(inner, Distribution):
             _restored(inner, name, value)
-
-
-def constructed_with(emission: Distribution) -> dict:
-    """The keyword arguments that construct the distribution."""
-    if isinstance(emission, Independent):
-        base, dims = emission.base_dist, emission.reinterpreted_batch_ndims
-        return {"base_distribution": base, "reinterpreted_batch_ndims": dims}
-    return arguments(emission, {})
 
 
 def construct(family: type, given: dict) -> Distribution:

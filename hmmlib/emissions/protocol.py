@@ -9,7 +9,6 @@ for Baum-Welch.
 Letters: K states, n values, V symbols, D dimensions.
 """
 
-import warnings
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -263,12 +262,3 @@ def fallback_for(values: Tensor) -> Tensor:
         return values
     known = values.masked_fill(missing, -torch.inf).amax(0, keepdim=True)
     return torch.where(missing, known.masked_fill(known.isneginf(), 1.0), values)
-
-
-def narrowed(what: str, states: list[int]) -> None:
-    """Warn that a scale is held at its floor."""
-    warnings.warn(
-        f"emission: the {what} of state {states} shrank onto a value, held at a"
-        " ten-thousandth of the spread of neighbouring observations",
-        stacklevel=5,
-    )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.emissions.protocol import narrowed
+from hmmlib.emissions.warned import warn
 
 # No state may shrink onto one value: of the spread of its neighbours, in each dimension.
 SMALLEST_SCALE = 1e-4
@@ -138,7 +138,11 @@ def held_open(scale: Tensor, wide: Tensor, before: Tensor) -> Tensor:
     smallest = torch.minimum(SMALLEST_SCALE * wide, before)
     held = scale < smallest
     if held.any():
-        narrowed("scale", sorted(set(held.nonzero()[:, 0].tolist())))
+        states = sorted(set(held.nonzero()[:, 0].tolist()))
+        warn(
+            f"emission: the scale of state {states} shrank onto a value, held at a"
+            " ten-thousandth of the spread of neighbouring observations"
+        )
     return torch.where(held, smallest.expand_as(scale), scale)
 
 

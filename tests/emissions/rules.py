@@ -46,6 +46,8 @@ def check_maximum(emission: Distribution, seeds=range(3), n=60, tolerance=1e-7):
     """
     for seed in seeds:
         values, weights = drawn(emission, n, seed), uneven_weights(n, seed + 100)
+        possible = log_prob(emission, values.unsqueeze(1)).isfinite()
+        weights = weights * possible  # as posteriors are
         fitted = fit(emission, values, weights)
         assert type(fitted) is type(emission)
         best = weighted_score(fitted, values, weights).sum().item()
