@@ -69,7 +69,7 @@ def read(
             values = (values.double() if whole else values).masked_fill(
                 missing, torch.nan
             )
-    index = observations.index if column_kinds(observations) else None
+    index = getattr(observations, "index", None) if column_kinds(observations) else None
     return Observed(values, lengths, index)
 
 

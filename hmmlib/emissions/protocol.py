@@ -9,7 +9,6 @@ for Baum-Welch.
 Letters: K states, n values, V symbols, D dimensions.
 """
 
-import warnings
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from hmmlib.checks import warn
 from hmmlib.emissions.parts import parts, rebuilt, unchecked
 
 
@@ -262,8 +262,7 @@ def fallback_for(values: Tensor) -> Tensor:
 
 def narrowed(what: str, states: list[int]) -> None:
     """Warn that a scale is held at its floor."""
-    warnings.warn(
+    warn(
         f"emission: the {what} of state {states} shrank onto a value, held at a"
-        " ten-thousandth of the spread of neighbouring observations",
-        stacklevel=5,
+        " ten-thousandth of the spread of neighbouring observations"
     )
