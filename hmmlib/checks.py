@@ -1,7 +1,9 @@
 """Arguments as the library needs them, or an error that says what was found and needed."""
 
+import inspect
 import operator
 import reprlib
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor
 
 MOST = 10**9  # of anything that is counted
+# A warning does not name lines of these packages.
+INSIDE = ("hmmlib", "functools", "torch")
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 RAGGED = "; for sequences of different lengths, pad them and pass lengths"
@@ -206,6 +210,14 @@ def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
     turned = probs.ndim == 2 and ((probs.sum(0) - 1).abs() <= tolerance).all()
     hint = "; its columns do, is it transposed?" if turned else ""
     raise ValueError(f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}")
+
+
+def warn(message: str) -> None:
+    """Warn, and name the line outside of hmmlib that led here."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals["__name__"].split(".")[0] in INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def _article(name: str) -> str:

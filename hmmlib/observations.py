@@ -52,7 +52,9 @@ def read(
         return observations
     index = None
     if not isinstance(observations, Tensor):
-        index = observations.index if column_kinds(observations) else None
+        index = (
+            getattr(observations, "index", None) if column_kinds(observations) else None
+        )
         if symbols is not None:
             observations = _coded(observations, symbols)
         sequences = _sequences(observations)

@@ -63,7 +63,7 @@ every_form = pytest.mark.parametrize("form", FORMS)
 
 def observed(kind, form) -> tuple:
     """Arguments of a verb: observations, lengths, observed."""
-    x = torch.stack([SYMBOLS, 2 - SYMBOLS], -1) if kind == "vectors" else SYMBOLS
+    x = torch.stack([SYMBOLS, SYMBOLS.flip(0)], -1) if kind == "vectors" else SYMBOLS
     return FORMS[form](x)
 
 

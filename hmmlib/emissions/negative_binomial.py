@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import NegativeBinomial
 
+from hmmlib.checks import warn
 from hmmlib.emissions.counts import log_odds, possible_only, times
 from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, log_prob
 from hmmlib.emissions.symbols import read_by_symbol
-from hmmlib.emissions.warned import warn
 from hmmlib.emissions.weights import (
     counted,
     tallied,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.emissions.warned import warn
+from hmmlib.checks import warn
 
 # No state may shrink onto one value: of the spread of its neighbours, in each dimension.
 SMALLEST_SCALE = 1e-4

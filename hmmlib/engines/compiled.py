@@ -234,8 +234,10 @@ def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | N
     (matrix,) = potentials.log_transitions
     if not matrix.numel():  # time-varying, but there is no move
         return potentials.log_initial.softmax(-1).expand_as(filtered)
+    dtype, filtered, matrix = filtered.dtype, filtered.double(), matrix.double()
     moves = (matrix - matrix.amax().clamp(min=-1e300)).exp()
-    first = potentials.log_initial.softmax(-1).expand_as(filtered[..., :1, :])
+    first = potentials.log_initial.double().softmax(-1)
+    first = first.expand_as(filtered[..., :1, :])
     if matrix.ndim == 2:
         later = filtered[..., :-1, :] @ moves
     else:
@@ -248,4 +250,4 @@ def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | N
     lost = sums < 1e-200
     if lost.any() and potentials.lengths is None:
         return None
-    return predicted / sums.masked_fill(lost, 1.0)
+    return (predicted / sums.masked_fill(lost, 1.0)).to(dtype)

@@ -1,13 +1,12 @@
 """What a fit returns, and the options that all of them share."""
 
-import warnings
 from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from hmmlib.checks import MOST, as_instance, as_number, told
+from hmmlib.checks import MOST, as_instance, as_number, told, warn
 from hmmlib.emissions import counted_probs, parameters, rebuilt, rows
 from hmmlib.hmm import HMM
 
@@ -90,10 +89,9 @@ def report(
     rounding = 1e-12 * history[-1].abs().item()
     converged = -max(tolerance, rounding) < gain < tolerance
     if not converged:
-        warnings.warn(
+        warn(
             f"{name}: not converged, the last of {num_tried} steps moved log p(x) by"
-            f" {gain:.2g}, needs less than {tolerance:.2g}",
-            stacklevel=3,
+            f" {gain:.2g}, needs less than {tolerance:.2g}"
         )
     return Fit(model, history, converged, len(scores) - 1)
 
@@ -109,9 +107,8 @@ def warn_of_equal_states(name: str, start: HMM, end: HMM, learn) -> None:
     for group in range(len(ranks)):
         states = (groups == group).nonzero().flatten()
         if len(states) > 1 and torch.isclose(after[states], after[states[:1]]).all():
-            warnings.warn(
+            warn(
                 f"{name}: states {states.tolist()} started with the same emission, and no"
                 " step told them apart; needs different starts, such as those of"
-                " guess_emission or random_starts",
-                stacklevel=3,
+                " guess_emission or random_starts"
             )
