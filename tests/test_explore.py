@@ -27,9 +27,7 @@ def random_hmm(seed):
         return probs
 
     hmm = HMM(
-        table(num_states),
-        table(num_states, num_states),
-        table(num_states, num_symbols),
+        table(num_states), table(num_states, num_states), table(num_states, num_symbols)
     )
     return hmm, torch.randint(num_symbols, (2 * num_steps - 1,), generator=g)
 
@@ -101,10 +99,7 @@ def test_the_meter_in_the_browser_is_the_factorial_model(opened):
     """Marginals, evidence and the joint table; with a lamp looked at, by conditioning."""
     x = torch.tensor([2.0, 58.0, 63.0, 119.0, 61.0], dtype=torch.float64)
     page = opened(explore.meter(lamps(), x)).page
-    for levels in (
-        [(0.0, 60.0)] * 2,
-        [(0.0, 60.0), (0.0, 75.0), (0.0, 20.0, 130.0)],
-    ):
+    for levels in ([(0.0, 60.0)] * 2, [(0.0, 60.0), (0.0, 75.0), (0.0, 20.0, 130.0)]):
         model = lamps(levels)
         given = explore.meter(model, x).model
         flat = model.flattened().potentials(x)

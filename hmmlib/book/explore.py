@@ -61,7 +61,8 @@ class Explorer:
         return png.getvalue()
 
     def _repr_html_(self) -> str:
-        model = json.dumps(self.model | {"palette": palette()}, ensure_ascii=False)
+        palette = {"light": variables(), "dark": variables(dark=True)}
+        model = json.dumps(self.model | {"palette": palette}, ensure_ascii=False)
         picture = base64.b64encode(self.picture()).decode()
         return (
             f'<div class="hmm-explore" id="{self.identity}" data-kind="{self.kind}"'
@@ -78,11 +79,6 @@ def script() -> str:
     """`explore.js` without indentation and comments, as pages contain it."""
     lines = map(str.strip, SCRIPT.read_text(encoding="utf-8").splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
-def palette() -> dict[str, dict[str, str]]:
-    """The colours of the book for light and for dark pages, by CSS variable."""
-    return {"light": variables(), "dark": variables(dark=True)}
 
 
 def trellis(
@@ -113,7 +109,7 @@ def trellis(
     if question not in QUESTIONS:
         raise ValueError(f"question: got {question!r}, needs one of {QUESTIONS}")
     x = _series(hmm, observations)
-    states = _names("states", states, _few_states(hmm))
+    states = _state_names(hmm, states)
     symbols = _names("symbols", symbols, table.shape[-1])
     model = {
         "states": states,
@@ -147,7 +143,7 @@ def signal(hmm: HMM, observations, states: Sequence[str] | None = None) -> Explo
     if not len(readings):
         raise ValueError("observations: all are missing, needs a reading")
     means, spreads = _normal(hmm, readings)
-    states = _names("states", states, _few_states(hmm))
+    states = _state_names(hmm, states)
     model = {
         "states": states,
         "pi": hmm.initial_probs.tolist(),
@@ -161,10 +157,7 @@ def signal(hmm: HMM, observations, states: Sequence[str] | None = None) -> Explo
 
 
 def meter(
-    model: FactorialHMM,
-    readings,
-    names: Sequence[str] | None = None,
-    step: int = 0,
+    model: FactorialHMM, readings, names: Sequence[str] | None = None, step: int = 0
 ) -> Explorer:
     """Appliances behind one meter: look at one, and see how that explains the others away.
 
@@ -243,12 +236,12 @@ def _additive(model: FactorialHMM) -> tuple[list[list[float]], float]:
     return [level.tolist() for level in levels], float(scale)
 
 
-def _few_states(hmm: HMM) -> int:
-    if hmm.num_states > MOST_STATES:
-        raise ValueError(
-            f"hmm: got {hmm.num_states} states, needs at most {MOST_STATES}"
-        )
-    return hmm.num_states
+def _state_names(hmm: HMM, names: Sequence[str] | None) -> list[str]:
+    """The names of at most MOST_STATES states."""
+    size = hmm.num_states
+    if size > MOST_STATES:
+        raise ValueError(f"hmm: got {size} states, needs at most {MOST_STATES}")
+    return _names("states", names, size)
 
 
 def _names(argument: str, names: Sequence[str] | None, size: int) -> list[str]:

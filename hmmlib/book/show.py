@@ -76,12 +76,13 @@ def block(*objects) -> str:
                     f"show_source: {each.__name__} uses {name}; show it in the same block"
                 )
             if line.startswith(("import ", "from ")):
-                imports.add(line)
+                package = line.split()[1].partition(".")[0]
+                imports.add((package not in sys.stdlib_module_names, line))
             else:
                 constants[line] = list(offered).index(name)
                 wanted += sorted(_names(line) & (offered.keys() - shown))
     parts = (
-        "\n".join(sorted(imports, key=_import_order)),
+        "\n".join(line for _, line in sorted(imports)),  # the standard library first
         "\n".join(sorted(constants, key=constants.get)),
         *sources,
     )
@@ -138,21 +139,20 @@ def show_changes(before, after) -> HTML:
     if count["moved"]:
         caption += f", {count['moved']} only moved"
     body = "".join(
-        f"<tr>{_cell(row.old, marks[0])}{_cell(row.new, marks[1])}</tr>"
+        f"<tr>{''.join(map(_cell, (row.old, row.new), MARKS[row.kind]))}</tr>"
         for row in rows
-        for marks in [MARKS[row.kind]]
     )
-    names = "".join(
-        f'<th scope="col" style="text-align: left"><code>{html.escape(each.__name__)}</code></th>'
-        for each in (before, after)
+    names = [html.escape(each.__name__) for each in (before, after)]
+    heads = "".join(
+        f'<th scope="col" style="text-align: left"><code>{name}</code></th>'
+        for name in names
     )
-    label = html.escape(f"{before.__name__} and {after.__name__} side by side")
     return HTML(
-        f'<div class="side-by-side" style="overflow-x: auto" tabindex="0" role="group"'
-        f' aria-label="{label}"><table style="width: 100%; min-width: 40em; table-layout:'
-        ' fixed; border-collapse: collapse"><caption style="caption-side: top; text-align:'
-        f' left; color: inherit; padding: 0 0 0.4em">{caption}</caption><thead><tr>{names}'
-        f"</tr></thead><tbody>{body}</tbody></table></div>"
+        '<div class="side-by-side" style="overflow-x: auto" tabindex="0" role="group"'
+        f' aria-label="{names[0]} and {names[1]} side by side"><table style="width: 100%;'
+        ' min-width: 40em; table-layout: fixed; border-collapse: collapse"><caption'
+        ' style="caption-side: top; text-align: left; color: inherit; padding: 0 0 0.4em">'
+        f"{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -205,12 +205,6 @@ def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
         return [(node.name, None)]
     line = ast.unparse(node) if isinstance(node, ast.Assign) else None
     return [(name, line) for name in _named(node, ast.Store)]
-
-
-def _import_order(line: str) -> tuple[bool, str]:
-    """Where an import belongs: the standard library comes first."""
-    package = line.split()[1].partition(".")[0]
-    return package not in sys.stdlib_module_names, line
 
 
 def _names(code: str) -> set[str]:

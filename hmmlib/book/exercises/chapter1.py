@@ -43,20 +43,16 @@ EXERCISES = {
         shows="The length of a spell is geometric, and in the long run the first day does "
         "not matter.",
         mistakes=lambda: {
-            "The first number is one day short: it leaves out the first day of the spell.": [
-                A[0, 0] / (1 - A[0, 0]),
-                ANY,
-            ],
+            "The first number is one day short: it leaves out the first day of the "
+            "spell.": [A[0, 0] / (1 - A[0, 0]), ANY],
             "The first number is one over the probability of staying. A spell ends with a "
             "move to the other state.": [1 / A[0, 0], ANY],
             "The first number is the mean of a sunny spell: it uses row Sunny in place of "
             "row Rainy.": [1 / (1 - A[1, 1]), ANY],
             "The second number starts from π, which holds on day 1. In the long run the "
             "shares of rain and sun are those of μ.": [ANY, pi @ B[:, SHOP]],
-            "The second number weights both states equally. One of them is more frequent.": [
-                ANY,
-                B[:, SHOP].mean(),
-            ],
+            "The second number weights both states equally. One of them is more "
+            "frequent.": [ANY, B[:, SHOP].mean()],
             "The second number is the share of shop on rainy days alone.": [
                 ANY,
                 B[0, SHOP],

@@ -137,10 +137,8 @@ EXERCISES = {
             "chain.": [M * K**M, ANY],
             "The first number moves each chain alone, and loses which states occur together. "
             "The message has an entry for each joint state.": [M * K**2, ANY],
-            "The second number counts the joint states. Each is a sum over all of them.": [
-                ANY,
-                K**M,
-            ],
+            "The second number counts the joint states. Each is a sum over all of "
+            "them.": [ANY, K**M],
             "The second number has the number of chains as a factor. With the joint matrix "
             "there is only one chain.": [ANY, M * K ** (2 * M)],
             "The two numbers are in the wrong order.": counted()[::-1],

@@ -95,14 +95,10 @@ EXERCISES = {
             "does not. The score shows it.": ["same", ANY],
             "The heater is the easiest: no other circuit has its power, and it stays on for "
             "hours.": [ANY, "heater"],
-            "The kitchen is hard, but the hot states of another circuit have wider spreads.": [
-                ANY,
-                "kitchen",
-            ],
-            "Even here, two circuits have errors of a third of their energy and more.": [
-                ANY,
-                "none",
-            ],
+            "The kitchen is hard, but the hot states of another circuit have wider "
+            "spreads.": [ANY, "kitchen"],
+            "Even here, two circuits have errors of a third of their "
+            "energy and more.": [ANY, "none"],
         },
         hints=(
             "What did the real house do that a simulated one never does?",

@@ -78,20 +78,16 @@ EXERCISES = {
         wanted=lambda: [num_products(T - 1), num_products(T - 1) * K**3],
         shows="Bracketing changes which product waits for which, not the number of products.",
         mistakes=lambda: {
-            "The first number is the number of matrices. A product makes one out of two.": [
-                T - 1,
-                ANY,
-            ],
+            "The first number is the number of matrices. A product makes one out of "
+            "two.": [T - 1, ANY],
             "The first number is the number of steps. There is a matrix for each move, and "
             "one product less than matrices.": [T, ANY],
             "The first number is the depth, the number of rounds. Each round has many "
             "products.": [math.ceil(math.log2(T - 1)), ANY],
             "The first number is that of the first round alone. What it leaves is halved "
             "again.": [(T - 1) // 2, ANY],
-            "The second number is for a vector times a matrix. Here both are matrices.": [
-                ANY,
-                num_products(T - 1) * K**2,
-            ],
+            "The second number is for a vector times a matrix. Here "
+            "both are matrices.": [ANY, num_products(T - 1) * K**2],
             "The second number is that of the loop.": [ANY, (T - 1) * K**2],
         },
         hints=(

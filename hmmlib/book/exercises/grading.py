@@ -11,12 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hmmlib.book.exercises.remarks import (
-    ANYWHERE,
-    on_difference,
-    on_unknown_words,
-    with_mistake,
-)
+import hmmlib.book.exercises.remarks as remarks
 from hmmlib.book.exercises.values import as_array, described, matches
 
 ROUNDED = 0.02  # relative: right to about two digits
@@ -111,11 +106,11 @@ class Exercise(NamedTuple):
         known = {text: self.outcomes(each) for text, each in self.mistakes().items()}
         if wanted[0][1].dtype.kind == "U":
             words = (outcome[0][1] for outcome in (wanted, *known.values()))
-            if remark := on_unknown_words(found[0][1], words):
+            if remark := remarks.on_unknown_words(found[0][1], words):
                 return remark
-        for text, mistake in ANYWHERE.items():
+        for text, mistake in remarks.ANYWHERE.items():
             known[text] = [
-                (where, with_mistake(right, mistake)) for where, right in wanted
+                (where, remarks.with_mistake(right, mistake)) for where, right in wanted
             ]
         rounded = min(ROUNDED, 200 * self.tolerance)
         for outcomes, tolerance in (
@@ -127,7 +122,7 @@ class Exercise(NamedTuple):
                 if _same(found, outcome, tolerance):
                     return text
         return next(
-            on_difference(one, right, where, self.tolerance)
+            remarks.on_difference(one, right, where, self.tolerance)
             for (where, one), (_, right) in zip(found, wanted, strict=True)
             if not matches(one, right, self.tolerance)
         )
