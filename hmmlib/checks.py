@@ -1,6 +1,5 @@
 """Arguments as the library needs them, or an error that says what was found and needed."""
 
-import math
 import operator
 import reprlib
 from collections.abc import Callable

@@ -18,11 +18,12 @@ from hmmlib.emissions import (
     log_likelihoods,
     lookup,
     parameters,
+    surely_in_support,
 )
 from hmmlib.engines import pick
 from hmmlib.engines.answers import BestPath, Filtered, Smoothed, Totals
 from hmmlib.engines.compact import Compact, in_full
-from hmmlib.logs import log
+from hmmlib.logs import logs
 from hmmlib.observations import Observed, read
 from hmmlib.recursion import Potentials
 from hmmlib.stationary import stationary_probs
@@ -126,7 +127,8 @@ class HMM:
         values = found.values.to(device)
         if values.is_floating_point():
             values = values.to(self.initial_probs.dtype)
-        check_support(self.emission, values, found.lengths)
+        if found.lengths is not None or not surely_in_support(self.emission, values):
+            check_support(self.emission, values, found.lengths)
         return Observed(values, found.lengths, found.index, checked=True)
 
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
@@ -138,12 +140,12 @@ class HMM:
     ) -> Compact | Potentials:
         """As `potentials`, but log-likelihoods stay a small table where the family has one."""
         values, lengths, *_ = self.read(observations, lengths, observed)
-        logs = log(self.initial_probs), (log(self.transition_matrix),)
+        initial, moves = logs(self.initial_probs, self.transition_matrix)
         scores = lookup(self.emission, values)
-        if scores is None:
-            scores = log_likelihoods(self.emission, values, logs[0].dtype)
-            return Potentials(*logs, scores, lengths)
-        return Compact(*logs, scores, lengths)
+        if scores is not None:
+            return Compact(initial, (moves,), scores, lengths)
+        scores = log_likelihoods(self.emission, values, initial.dtype)
+        return Potentials(initial, (moves,), scores, lengths)
 
     def log_likelihood(
         self, observations, lengths=None, observed=None, engine=None

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.checks import WHOLE, as_tensor, column_kinds, is_nullable, told
+from hmmlib.checks import REAL, WHOLE, as_tensor, column_kinds, is_nullable, told
+
+SIGNED = {*REAL, *WHOLE}  # torch knows little of other numbers
 
 
 class Observed(NamedTuple):
@@ -48,13 +50,17 @@ def read(
     """
     if isinstance(observations, Observed):
         return observations
-    is_pandas = bool(column_kinds(observations))
-    if symbols is not None:
-        observations = _coded(observations, symbols)
-    sequences = _sequences(observations)
-    if sequences is not None:
-        return _padded(sequences, event_shape, lengths, observed)
-    values = _as_signed(as_steps(observations, event_shape, lengths))
+    index = None
+    if not isinstance(observations, Tensor):
+        index = observations.index if column_kinds(observations) else None
+        if symbols is not None:
+            observations = _coded(observations, symbols)
+        sequences = _sequences(observations)
+        if sequences is not None:
+            return _padded(sequences, event_shape, lengths, observed)
+    values = as_steps(observations, event_shape, lengths)
+    if values.dtype not in SIGNED:
+        values = values.double() if values.dtype is torch.uint64 else values.long()
     steps = values.shape[: values.ndim - len(event_shape)]
     if lengths is not None:
         lengths = as_lengths(lengths, steps).to(values.device)
@@ -70,26 +76,20 @@ def read(
             values = (values.double() if whole else values).masked_fill(
                 missing, torch.nan
             )
-    return Observed(values, lengths, observations.index if is_pandas else None)
+    return Observed(values, lengths, index)
 
 
-def as_observations(observations) -> Tensor:
-    """As `as_tensor`, but what is masked, None or NA is NaN: missing."""
-    if not isinstance(observations, Tensor):
-        observations = _with_nan(observations)
-    return as_tensor("observations", observations)
-
-
-def as_steps(
-    observations, event_shape: tuple[int, ...], lengths=None
-) -> Tensor:
+def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor:
     """Observations as (T, *event_shape), or (N, T, *event_shape) for a batch; NaN: missing.
 
     A DataFrame is one sequence, a row each step. Raises ValueError for another shape, for
     no step, and for a column (T, 1) of single values without `lengths`: it may be meant as
     one sequence or as T of them.
     """
-    values, event = as_observations(observations), tuple(event_shape)
+    given = (
+        observations if isinstance(observations, Tensor) else _with_nan(observations)
+    )
+    values, event = as_tensor("observations", given), tuple(event_shape)
     found, is_table = tuple(values.shape), hasattr(observations, "columns")
     if is_table and not event:
         if found[1] != 1:
@@ -172,13 +172,6 @@ def as_lengths(lengths, steps: tuple[int, ...]) -> Tensor:
     return lengths.long()
 
 
-def _as_signed(values: Tensor) -> Tensor:
-    """Booleans and unsigned numbers, of which torch knows little, in a type that it knows."""
-    if values.is_floating_point() or values.dtype in WHOLE:
-        return values
-    return values.double() if values.dtype is torch.uint64 else values.long()
-
-
 def _as_mask(observed, steps: tuple[int, ...]) -> Tensor:
     """`observed` as booleans of shape `steps`. Raises ValueError."""
     observed = as_tensor("observed", observed)
@@ -196,7 +189,9 @@ def _sequences(observations) -> list | None:
     """The sequences of a list, if their lengths differ or they are tables; else None."""
     if not isinstance(observations, list | tuple) or len(observations) < 2:
         return None
-    if any(isinstance(each, str) or not hasattr(each, "__len__") for each in observations):
+    if any(
+        isinstance(each, str) or not hasattr(each, "__len__") for each in observations
+    ):
         return None
     try:
         sizes = {len(each) for each in observations}

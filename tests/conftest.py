@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import DESKTOP, FLAGS, Server, Tab, executable, new_context
+from explorers import page_of
 from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
@@ -78,3 +79,16 @@ def fresh_pyro():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def opened(new_tab, tmp_path):
+    """A function that opens explorers on a page of their own: the tab, and the address."""
+
+    def open_page(*explorers, dark=False, size=DESKTOP, fragment=""):
+        (tmp_path / "page.html").write_text(page_of(*explorers, dark=dark))
+        tab = new_tab(size)
+        tab.page.goto((tmp_path / "page.html").as_uri() + fragment)
+        return tab
+
+    return open_page

@@ -1,4 +1,4 @@
-"""Library code shown in a chapter, as it runs, never pasted."""
+"""The library's own code on a page: taken from the source that runs, never pasted."""
 
 import ast
 import base64
@@ -15,32 +15,38 @@ from typing import NamedTuple
 
 from IPython.display import HTML, Markdown
 
-# How a row of two functions differs: its signs on the left and on the right, read aloud and tinted
+# The marks of a row on the left and on the right, their names for screen readers, their tints
 MARKS = {"same": ("", ""), "moved": ("›", "›"), "changed": ("−", "+")}
-SAID = {"−": "removed", "+": "new", "›": "moved"}
+LABELS = {"−": "removed", "+": "new", "›": "moved"}
 TINTS = {"−": "230, 159, 0, 0.28", "+": "230, 159, 0, 0.28", "›": "128, 128, 128, 0.16"}
 
 
 def show_source(*objects) -> Markdown:
     """The source of functions and classes as one block of code that runs alone.
 
-    Constants that they use come along; of a compiled function one sees the Python that it is
-    compiled from. Raises ValueError when the block would call something of the library that it does
-    not show.
+    The block includes the imports and constants that they use; a compiled function is shown
+    as the Python code that it is compiled from.
 
-    >>> print(show_source(textwrap.indent).data.splitlines()[0])
-    ```python
+    Raises:
+        ValueError: if the block uses something of the library that it does not show.
+
+    Example:
+        >>> print(show_source(textwrap.indent).data.splitlines()[0])
+        ```python
     """
     return Markdown(f"```python\n{block(*objects)}\n```")
 
 
 def take(filename: str, *objects) -> Markdown:
-    """The same block as a file to take away: folded, to copy, and to download.
+    """The block of `show_source` as a folded file, to copy or to download.
 
-    Raises ValueError as `show_source` does, and for a name that is not one of a Python file.
+    Raises:
+        ValueError: as `show_source` does, and if `filename` is not that of a Python module.
     """
     if not re.fullmatch(r"\w+\.py", filename):
-        raise ValueError(f"filename: got {filename!r}, needs letters and .py")
+        raise ValueError(
+            f"filename: got {filename!r}, needs the name of a Python file, such as forward.py"
+        )
     names = ", ".join(each.__name__ for each in objects if each.__doc__)
     code = block(*objects)
     code = f'"""From Rain to Watts: {filename}. MIT License."""\n\n{code}\n'
@@ -55,36 +61,31 @@ def take(filename: str, *objects) -> Markdown:
 
 
 def block(*objects) -> str:
-    """The code of `show_source`. Raises ValueError as it does."""
+    """The code that `show_source` shows. Raises ValueError as `show_source` does."""
     sources = [_source(each) for each in objects]
     shown = {each.__name__ for each in objects}
-    imports, constants = [], {}
+    imports, constants = set(), {}
     for each, source in zip(objects, sources, strict=True):
         module = ast.parse(inspect.getsource(sys.modules[each.__module__]))
         offered = {name: line for node in module.body for name, line in _bound(node)}
-        wanted = sorted(_names(ast.parse(source)) & (offered.keys() - shown))
-        for name in wanted:  # grows: a constant may need another one
+        wanted = sorted(_names(source) & (offered.keys() - shown))
+        for name in wanted:  # grows: a constant may use another one
             line = offered[name]
             if line is None or "hmmlib" in line:
                 raise ValueError(
                     f"show_source: {each.__name__} uses {name}; show it in the same block"
                 )
             if line.startswith(("import ", "from ")):
-                imports.append(line)
+                imports.add(line)
             else:
                 constants[line] = list(offered).index(name)
-                wanted += sorted(_names(ast.parse(line)) & (offered.keys() - shown))
-    imports = sorted(
-        set(imports),
-        key=lambda line: (
-            line.split()[1].split(".")[0] not in sys.stdlib_module_names,
-            line,
-        ),
+                wanted += sorted(_names(line) & (offered.keys() - shown))
+    parts = (
+        "\n".join(sorted(imports, key=_import_order)),
+        "\n".join(sorted(constants, key=constants.get)),
+        *sources,
     )
-    values = "\n".join(sorted(constants, key=constants.get))
-    code = "\n\n\n".join(
-        part for part in ("\n".join(imports), values, *sources) if part
-    )
+    code = "\n\n\n".join(filter(None, parts))
     try:
         exec(compile(code, "block", "exec"), {"__name__": "block"})
     except NameError as error:
@@ -97,42 +98,45 @@ def block(*objects) -> str:
 class Change(NamedTuple):
     """One row of two functions side by side."""
 
-    kind: str  #: "same", "moved" if only its indent differs, or "changed"
-    old: str | None  #: the line before, None where the new one is added
-    new: str | None  #: the line after, None where the old one is gone
+    kind: str  #: "same", "moved" if only the indentation differs, or "changed"
+    old: str | None  #: the line of the first function, None where a line is added
+    new: str | None  #: the line of the second, None where a line is removed
 
 
 def changes(before, after) -> list[Change]:
-    """The code of two functions in rows, docstrings left out; what differs is marked.
+    """The code of two functions line by line, without docstrings, and how each line differs.
 
-    Lines are matched by their words: one that is only indented anew has moved, not changed.
+    Lines are matched without their indentation: a line that is only indented differently has
+    moved, not changed.
     """
-    left, right = (_code(each) for each in (before, after))
-    words = ([line.strip() for line in lines] for lines in (left, right))
-    blocks = difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes()
+    left, right = _code(before), _code(after)
+    stripped = ([line.strip() for line in lines] for lines in (left, right))
+    matcher = difflib.SequenceMatcher(None, *stripped, autojunk=False)
     rows = []
-    for kind, start, end, to_start, to_end in blocks:
+    for tag, start, end, to_start, to_end in matcher.get_opcodes():
         pairs = itertools.zip_longest(left[start:end], right[to_start:to_end])
         for old, new in pairs:
             matched = "same" if old == new else "moved"
-            rows.append(Change(matched if kind == "equal" else "changed", old, new))
+            rows.append(Change(matched if tag == "equal" else "changed", old, new))
     return rows
 
 
 def show_changes(before, after) -> HTML:
-    """The code of two functions side by side, with the lines marked that differ.
+    """The code of two functions side by side, with marks on the lines that differ.
 
-    The rows of `changes`: what is removed is marked − on the left, what is new + on the
-    right, what has only moved to another indent ›. A caption counts them. Raises ValueError
-    when the two are alike.
+    The rows of `changes`: removed lines are marked − on the left, new ones + on the right,
+    moved ones › on both sides. A caption counts them.
+
+    Raises:
+        ValueError: if the two functions have the same code.
     """
     rows = changes(before, after)
     count = Counter(row.kind for row in rows)
     if count["same"] == len(rows):
         raise ValueError("show_changes: got two functions with the same code")
-    said = f"{count['changed']} of {len(rows)} lines changed"
+    caption = f"{count['changed']} of {len(rows)} lines changed"
     if count["moved"]:
-        said += f", {count['moved']} only moved"
+        caption += f", {count['moved']} only moved"
     body = "".join(
         f"<tr>{_cell(row.old, marks[0])}{_cell(row.new, marks[1])}</tr>"
         for row in rows
@@ -147,13 +151,13 @@ def show_changes(before, after) -> HTML:
         f'<div class="side-by-side" style="overflow-x: auto" tabindex="0" role="group"'
         f' aria-label="{label}"><table style="width: 100%; min-width: 40em; table-layout:'
         ' fixed; border-collapse: collapse"><caption style="caption-side: top; text-align:'
-        f' left; color: inherit; padding: 0 0 0.4em">{said}</caption><thead><tr>{names}'
+        f' left; color: inherit; padding: 0 0 0.4em">{caption}</caption><thead><tr>{names}'
         f"</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def _source(each) -> str:
-    """The text of a function or class, without the decorator that compiles or wraps it."""
+    """The source of a function or class, without the decorator that compiles or wraps it."""
     source = textwrap.dedent(inspect.getsource(each)).rstrip()
     decorated = hasattr(each, "py_func") or hasattr(each, "__wrapped__")
     return source[source.index("def ") :] if decorated else source
@@ -162,18 +166,18 @@ def _source(each) -> str:
 def _code(function) -> list[str]:
     """The lines of a function without its docstring."""
     source = _source(function)
-    body = ast.parse(source).body[0].body
-    lines = source.rstrip().splitlines()
-    if ast.get_docstring(ast.parse(source).body[0]):
-        lines = lines[: body[0].lineno - 1] + lines[body[0].end_lineno :]
+    lines, (tree,) = source.splitlines(), ast.parse(source).body
+    if ast.get_docstring(tree):
+        docstring = tree.body[0]
+        del lines[docstring.lineno - 1 : docstring.end_lineno]
     return lines
 
 
 def _cell(line: str | None, mark: str) -> str:
-    """One line of code as a cell of a table; `mark` says in a sign how it differs."""
+    """A line of code as a cell of a table, with the mark that says how it differs."""
     sign, tint = " ", ""
     if mark and line is not None:
-        sign = f'<span role="img" aria-label="{SAID[mark]}">{mark}</span>'
+        sign = f'<span role="img" aria-label="{LABELS[mark]}">{mark}</span>'
         tint = f"background: rgba({TINTS[mark]}); "
     return (
         f'<td style="{tint}text-align: left; vertical-align: top; padding: 0 0.4em 0 6.4ch;'
@@ -184,41 +188,40 @@ def _cell(line: str | None, mark: str) -> str:
 
 
 def _bound(node: ast.stmt) -> list[tuple[str, str | None]]:
-    """The names that a statement binds, each with its line if it is an import or the
-    value of a constant, or None.
+    """The names that a statement binds, each with the line that binds it.
+
+    The line is an import or an assignment, and None for anything else.
     """
-    if isinstance(node, ast.Import):
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        fields = dict(ast.iter_fields(node))
         return [
-            (a.asname or a.name.split(".")[0], f"import {a.name}" + _renamed(a))
-            for a in node.names
-        ]
-    if isinstance(node, ast.ImportFrom):
-        return [
-            (a.asname or a.name, f"from {node.module} import {a.name}" + _renamed(a))
-            for a in node.names
+            (
+                alias.asname or alias.name.partition(".")[0],
+                ast.unparse(type(node)(**fields | {"names": [alias]})),
+            )
+            for alias in node.names
         ]
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [(node.name, None)]
-    stored = (name for name in ast.walk(node) if isinstance(name, ast.Name))
     line = ast.unparse(node) if isinstance(node, ast.Assign) else None
-    return [(name.id, line) for name in stored if isinstance(name.ctx, ast.Store)]
+    return [(name, line) for name in _named(node, ast.Store)]
 
 
-def _renamed(alias: ast.alias) -> str:
-    return f" as {alias.asname}" if alias.asname else ""
+def _import_order(line: str) -> tuple[bool, str]:
+    """Where an import belongs: the standard library comes first."""
+    package = line.split()[1].partition(".")[0]
+    return package not in sys.stdlib_module_names, line
 
 
-def _names(tree: ast.AST) -> set[str]:
+def _names(code: str) -> set[str]:
     """Every name that the code reads and does not bind itself."""
-    read = {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    written = {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
+    tree = ast.parse(code)
     arguments = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    return read - written - arguments - set(dir(builtins))
+    bound = arguments.union(dir(builtins), _named(tree, ast.Store))
+    return set(_named(tree, ast.Load)) - bound
+
+
+def _named(tree: ast.AST, context: type[ast.expr_context]) -> list[str]:
+    """The names in the code that are read (`ast.Load`) or bound (`ast.Store`)."""
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return [node.id for node in names if isinstance(node.ctx, context)]

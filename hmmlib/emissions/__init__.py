@@ -11,11 +11,15 @@ from torch.distributions import Distribution
 from hmmlib.checks import as_probs
 from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     bernoulli,
+    exponential,
+    gamma,
+    log_normal,
     mixture,
     multivariate_normal,
     negative_binomial,
     normal,
     poisson,
+    student_t,
 )
 from hmmlib.emissions.categorical import Categorical, symbol_log_probs
 from hmmlib.emissions.independent import Product
@@ -51,6 +55,7 @@ from hmmlib.emissions.protocol import (
     misses_parts,
     num_free,
     randomised,
+    surely_in_support,
     widened,
 )
 from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
@@ -69,9 +74,9 @@ __all__ = [
     "blank_of",
     "bounds_of_support",
     "by_logits",
+    "check_support",
     "construct",
     "constructed_with",
-    "check_support",
     "counted_probs",
     "draw",
     "family_named",
@@ -92,6 +97,7 @@ __all__ = [
     "rebuilt",
     "rows",
     "seen_steps",
+    "surely_in_support",
     "symbol_log_probs",
     "widened",
 ]

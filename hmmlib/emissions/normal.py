@@ -62,7 +62,7 @@ def _(emission: Normal, statistics, limits=NO_LIMITS):
     weight = np.where(visited, mass, 1.0)
     shift, square = first / weight, second / weight
     variance = square - shift * shift
-    loc, wide = loc + shift, np.maximum(variance, limits.min_scale**2)
+    loc, wide = loc + shift, np.maximum(variance, np.square(limits.min_scale))
     middle = (mass @ loc) / mass.sum()
     overall = (mass @ (variance + (loc - middle) ** 2)) / mass.sum()
     # Digits may have cancelled, or the floor of `held_open` may be near.
@@ -96,5 +96,3 @@ def _(emission: Normal, min_scale):
     if not (emission.scale < min_scale).any():
         return emission
     return Normal(emission.loc, emission.scale.clamp(min=min_scale))
-
-

@@ -5,9 +5,9 @@ whose parameters are named by their path: `component_distribution.loc`. Those in
 `Independent` keep their own names.
 """
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -107,12 +107,8 @@ def of_valid(family: type, **parameters: Tensor) -> Distribution:
 
 
 def unchecked(emission: Distribution) -> Distribution:
-    """A copy that scores any value, even one that only other states can emit."""
-    emission = copy.copy(emission)
-    emission._validate_args = False  # of torch, which has no public switch afterwards
-    if hasattr(emission, "base_dist"):
-        emission.base_dist = unchecked(emission.base_dist)
-    return emission
+    """The same distribution, which scores any value, even one that it cannot emit."""
+    return rebuilt(emission, {}, lambda d: partial(type(d), validate_args=False))
 
 
 def rebuilt(
@@ -179,10 +175,9 @@ def at(emission: Distribution, index: tuple) -> Distribution:
 
 
 def log_probs_given(emission: Distribution) -> Tensor:
-    """log p of each symbol, (K, V), or of success: with -inf for probability 0."""
-    if given_as_probs(emission):
-        return log(emission.probs)
-    return emission.logits
+    """log p of each symbol, (K, V), as given or by `log`: -inf for probability 0."""
+    given = getattr(emission, "_param", None)  # see `given_as_probs`
+    return log(given) if given is emission.probs else emission.logits
 
 
 def by_logits(emission: Distribution) -> dict[str, Tensor]:
@@ -198,13 +193,26 @@ def by_logits(emission: Distribution) -> dict[str, Tensor]:
 def given_as_probs(emission: Distribution) -> bool:
     """Whether it was constructed from probs, not from logits."""
     holder = getattr(emission, "base_dist", emission)  # of relaxed distributions
-    holder = getattr(holder, "_categorical", holder)  # of those that wrap Categorical
     # torch's own record of what was given: the other of the two is computed from it, with
     # probabilities of 0 and 1 moved inwards.
     given = getattr(holder, "_param", None)
     if given is not None:
         return given is holder.probs
     return "probs" in vars(holder) or "logits" not in vars(holder)
+
+
+def _restored(emission: Distribution, name: str, value: Tensor) -> None:
+    """Set probs or logits to exactly `value`: torch normalises what it is given, which may
+    change the last bit of what was normalised before.
+    """
+    if name in vars(emission):
+        setattr(emission, name, value)
+        if hasattr(emission, "_param"):  # see `given_as_probs`
+            emission._param = value
+        return
+    for inner in vars(emission).values():  # of those that wrap a Categorical
+        if isinstance(inner, Distribution):
+            _restored(inner, name, value)
 
 
 def constructed_with(emission: Distribution) -> dict:
@@ -218,17 +226,9 @@ def constructed_with(emission: Distribution) -> dict:
 def construct(family: type, given: dict) -> Distribution:
     """The opposite of `constructed_with`, to the last bit."""
     emission = family(**given)
-    if "probs" in given:
-        return with_probs(emission, given["probs"])
-    return emission
-
-
-def with_probs(emission: Distribution, probs: Tensor) -> Distribution:
-    """The distribution with exactly these probabilities: torch divides them by their sum once
-    more, which may change their last bit.
-    """
-    if not torch.equal(emission.probs, probs):
-        emission.probs = emission._param = probs
+    for name in ("probs", "logits"):
+        if name in given:
+            _restored(emission, name, given[name])
     return emission
 
 

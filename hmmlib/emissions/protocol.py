@@ -114,6 +114,12 @@ def surely_in_support(emission: Distribution, values: Tensor) -> bool:
 
 
 @singledispatch
+def needed(emission: Distribution) -> str:
+    """The values that the family can emit, in the words of an error message."""
+    return f"a finite value in {emission.support}"
+
+
+@singledispatch
 def lookup(emission: Distribution, values: Tensor) -> Lookup | None:
     """How a compiled loop reads `values` (T,) or (N, T), NaN where missing.
 
@@ -238,8 +244,7 @@ def counted_probs(emission: Distribution) -> list[Tensor]:
 def num_free(emission: Distribution) -> int:
     """The number of free parameters of all states together."""
     return sum(
-        part.value.numel()
-        - (part.value[..., 0].numel() if part.on_simplex else 0)
+        part.value.numel() - (part.value[..., 0].numel() if part.on_simplex else 0)
         for part in parts(emission)
         if not part.constraint.is_discrete
     )

@@ -84,7 +84,9 @@ def _starts(like: HMM, found: Observed, num_starts: int, seed: int) -> list[HMM]
 
 def _complete(like: HMM, found: Observed) -> Tensor:
     """The observations of which no component is missing, (n, *event_shape)."""
-    values = found.values.flatten(0, found.values.ndim - len(like.emission.event_shape) - 1)
+    values = found.values.flatten(
+        0, found.values.ndim - len(like.emission.event_shape) - 1
+    )
     return values[~values.reshape(len(values), -1).isnan().any(-1)]
 
 
@@ -149,7 +151,9 @@ def _words_in(observations) -> tuple[str, ...] | None:
         elif hasattr(value, "tolist") or isinstance(value, list | tuple):
             kind = getattr(getattr(value, "dtype", None), "kind", "O")
             if kind not in "biuf" and not isinstance(value, Tensor):
-                for each in value if isinstance(value, list | tuple) else value.tolist():
+                for each in (
+                    value if isinstance(value, list | tuple) else value.tolist()
+                ):
                     gather(each)
 
     gather(observations)

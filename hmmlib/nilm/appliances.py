@@ -111,9 +111,9 @@ def _centres(values: Tensor, num_states: int) -> Tensor:
 
 
 def _in_order(hmm: HMM, values: Tensor) -> HMM:
-    """The model with states in ascending order of watts, and started in the long run.
+    """The model with states in ascending order of watts.
 
-    Its initial probabilities are the shares of `values`, (T,), in each state.
+    Its initial probabilities are the shares of the readings (T,) in each state.
     """
     counts = hmm.total_counts(values)
     entered = counts.initial + counts.transitions.sum(0)

@@ -57,7 +57,8 @@ def appliance_metrics(
         A table of these columns. Rows with NaN in either table are left out of all.
 
         * MAE, RMSE: mean absolute error, root of the mean squared error; watts
-        * normalised error: sum |estimate - truth| / sum truth; always answering 0 scores 1
+        * normalised error: sum of absolute errors / sum of the truth; always answering 0
+          scores 1
         * F1: 2 TP / (2 TP + FP + FN), where positive means on
         * kWh, true kWh: energy
 
