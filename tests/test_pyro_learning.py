@@ -6,7 +6,7 @@ import pyro
 import pytest
 import torch
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
-from pyro.infer.autoguide import AutoDelta, init_to_value
+from pyro.infer.autoguide import AutoDelta, AutoGuideList, init_to_value
 from torch.distributions import Dirichlet
 from torch.testing import assert_close
 
@@ -123,6 +123,21 @@ def test_guides_do_not_share_what_they_learned():
     assert not torch.allclose(first, learned)
     assert_close(guides[0].median()["emission_matrix"], first)
     assert_close(guides[1].median()["emission_matrix"], learned)
+
+
+def test_a_list_of_guides_does_not_share_what_it_learned():
+    story = pyro_models.marginal_story
+    fitted = []
+    for seed in (0, 1):
+        guide, x = AutoGuideList(story), weather.hmm.sample(20, seed=seed).observations
+        for names in (["initial_probs"], ["transition_matrix", "emission_matrix"]):
+            part = pyro.poutine.block(story, expose=names)
+            guide.append(AutoDelta(part, init_loc_fn=init_to_value(values=TABLES)))
+        pyro_models.fit_svi(story, guide, x[None], num_steps=10)
+        fitted.append((guide, guide.median()["emission_matrix"].clone()))
+    for guide, learned in fitted:
+        assert_close(guide.median()["emission_matrix"], learned)
+    assert not torch.allclose(fitted[0][1], fitted[1][1])
 
 
 def test_nuts_finds_the_posterior_of_a_case_that_can_be_integrated():

@@ -41,13 +41,14 @@ def fit_svi(
 ) -> Tensor:
     """Stochastic variational inference with Adam: the losses, (num_steps,).
 
-    What is learned stays in the guide: `guide.median()`. An automatic guide gets a name of
-    its own, so that two of them do not share parameters; one that was fitted before goes
-    on from there. States that the story wants enumerated are summed out exactly. Sets
-    Pyro's seed. Hoffman et al. 2013. Taught in chapter 5.
+    The guide holds what is learned: `guide.median()`. Automatic guides do not share
+    parameters; a guide that was fitted before continues from its parameters. States that
+    the story wants enumerated are summed out exactly. Sets Pyro's seed. Hoffman et al.
+    2013. Taught in chapter 5.
     """
     if isinstance(guide, AutoGuide) and guide.prototype_trace is None:
-        guide._pyro_name = f"{type(guide).__name__}_{next(_guides)}"
+        # as a part of a named module, the guide has parameter names of its own
+        pyro.nn.PyroModule(f"fit_{next(_guides)}").add_module("guide", guide)
     pyro.set_rng_seed(seed)
     sites = pyro.poutine.trace(story).get_trace(*args, **kwargs).nodes.values()
     discrete = any(site.get("infer", {}).get("enumerate") for site in sites)
