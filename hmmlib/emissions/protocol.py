@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hmmlib.emissions.parts import parts, rebuilt, unchecked
+from hmmlib.emissions.parts import at, parts, rebuilt, unchecked
 
 
 class Limits(NamedTuple):
@@ -190,8 +190,10 @@ def has_clusters(emission: Distribution) -> bool:
 
 
 @singledispatch
-def draw(emission: Distribution, states: Tensor) -> Tensor:
-    """One observation for each of the states (N,); (N, *event_shape)."""
+def draw(emission: Distribution, states: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """One observation for each of the states (N,), or M of (N,); (N, *event_shape)."""
+    if isinstance(states, tuple):
+        return at(emission, states).sample()
     emitted = emission.sample(states.shape)  # every state emits, one is chosen
     return emitted[torch.arange(len(states)), states]
 
