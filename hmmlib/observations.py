@@ -50,7 +50,7 @@ def read(
         return observations
     if symbols is not None:
         observations = _coded(observations, symbols)
-    sequences = _sequences(observations)
+    sequences = as_sequences(observations)
     if sequences is not None:
         return _padded(sequences, event_shape, lengths, observed)
     values = _as_signed(as_steps(observations, event_shape, lengths))
@@ -73,14 +73,22 @@ def read(
     return Observed(values, lengths, index)
 
 
+def in_double(seen: Observed) -> Observed:
+    """The same in float64, with NaN behind each end, which whole numbers cannot say."""
+    values, lengths = seen.values.double(), seen.lengths
+    if lengths is not None:
+        behind = torch.arange(values.shape[1], device=values.device) >= lengths[:, None]
+        behind = behind.reshape(*behind.shape, *[1] * (values.ndim - 2))
+        values = values.masked_fill(behind, torch.nan)
+    return seen._replace(values=values)
+
+
 def as_observations(observations) -> Tensor:
     """As `as_tensor`, but what is masked, None or NA is NaN: missing."""
     return as_tensor("observations", _with_nan(observations))
 
 
-def as_steps(
-    observations, event_shape: tuple[int, ...], lengths=None
-) -> Tensor:
+def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor:
     """Observations as (T, *event_shape), or (N, T, *event_shape) for a batch; NaN: missing.
 
     A DataFrame is one sequence, a row each step. Raises ValueError for another shape, for
@@ -190,11 +198,13 @@ def _as_mask(observed, steps: tuple[int, ...]) -> Tensor:
     return observed
 
 
-def _sequences(observations) -> list | None:
+def as_sequences(observations) -> list | None:
     """The sequences of a list, if their lengths differ or they are tables; else None."""
     if not isinstance(observations, list | tuple) or len(observations) < 2:
         return None
-    if any(isinstance(each, str) or not hasattr(each, "__len__") for each in observations):
+    if any(
+        isinstance(each, str) or not hasattr(each, "__len__") for each in observations
+    ):
         return None
     try:
         sizes = {len(each) for each in observations}

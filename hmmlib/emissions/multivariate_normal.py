@@ -79,7 +79,8 @@ def _(emission: MultivariateNormal, values):
             marginal = MultivariateNormal(loc, covariance, validate_args=False)
             where = flat[steps][:, seen]
             where = where.reshape(-1, *[1] * len(emission.batch_shape), where.shape[-1])
-            scores = scores.index_put((steps,), marginal.log_prob(where))
+            found = marginal.log_prob(where).to(scores.dtype)
+            scores = scores.index_put((steps,), found)
     return scores.reshape(*values.shape[:-2], *emission.batch_shape)
 
 
@@ -200,9 +201,9 @@ def _moments_with_gaps(emission, values: Tensor, weights: Tensor):
         gain = torch.linalg.solve(covariance[:, seen][:, :, seen], across.mT).mT
         apart = values[steps][:, None, seen] - emission.loc[:, seen]  # (steps, K, seen)
         known = emission.loc[:, hidden] + torch.einsum("khs,nks->nkh", gain, apart)
-        filled[steps[:, None, None], torch.arange(size)[:, None], hidden.nonzero().T] = (
-            known
-        )
+        filled[
+            steps[:, None, None], torch.arange(size)[:, None], hidden.nonzero().T
+        ] = known
         rest = covariance[:, hidden][:, :, hidden] - gain @ across.mT
         at = hidden.nonzero().flatten()
         weight = weights[steps].sum(0)[:, None, None]

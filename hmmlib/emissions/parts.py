@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.distributions import (
+    Categorical,
     Distribution,
     Independent,
     MixtureSameFamily,
@@ -208,17 +209,13 @@ def constructed_with(emission: Distribution) -> dict:
 def construct(family: type, given: dict) -> Distribution:
     """The opposite of `constructed_with`, to the last bit."""
     emission = family(**given)
-    if "probs" in given:
-        return with_probs(emission, given["probs"])
-    return emission
-
-
-def with_probs(emission: Distribution, probs: Tensor) -> Distribution:
-    """The distribution with exactly these probabilities: torch divides them by their sum once
-    more, which may change their last bit.
-    """
-    if not torch.equal(emission.probs, probs):
-        emission.probs = emission._param = probs
+    # torch normalises the probabilities of symbols, or their logits, once more, which may
+    # change the last bit.
+    for each in (emission, *vars(emission).values()):
+        if isinstance(each, Categorical):
+            for name in {"probs", "logits"} & given.keys():
+                setattr(each, name, given[name])
+                each._param = given[name]  # see `given_as_probs`
     return emission
 
 
