@@ -27,16 +27,16 @@ from hmmlib.checks import (
     as_count,
     as_kind,
     as_number,
+    as_probs,
     as_seed,
     as_tensor,
     told,
 )
 from hmmlib.emissions import in_support, log_prob, parameters, rebuilt
-from hmmlib.checks import as_probs
 from hmmlib.hmm import HMM, Sample
-from hmmlib.observations import as_steps
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
 from hmmlib.logs import log, logsumexp
+from hmmlib.observations import as_steps
 from hmmlib.recursion import (
     Potentials,
     backward,

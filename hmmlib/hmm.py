@@ -18,11 +18,12 @@ from hmmlib.emissions import (
     log_likelihoods,
     lookup,
     parameters,
+    surely_in_support,
 )
 from hmmlib.engines import pick
-from hmmlib.engines.answers import BestPath, Filtered, Smoothed
+from hmmlib.engines.answers import BestPath, Filtered, Smoothed, Totals
 from hmmlib.engines.compact import Compact, in_full
-from hmmlib.logs import log
+from hmmlib.logs import logs
 from hmmlib.observations import Observed, read
 from hmmlib.recursion import Potentials
 from hmmlib.stationary import stationary_probs
@@ -121,14 +122,14 @@ class HMM:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
             return observations
-        found = read(
-            observations, self.emission.event_shape, lengths, observed, self.symbols
-        )
-        values = found.values.to(self.initial_probs.device)
+        shape, device = self.emission.event_shape, self.initial_probs.device
+        found = read(observations, shape, lengths, observed, self.symbols)
+        values = found.values.to(device)
         if values.is_floating_point():
             values = values.to(self.initial_probs.dtype)
-        check_support(self.emission, values, found.lengths)
-        return found._replace(values=values, checked=True)
+        if found.lengths is not None or not surely_in_support(self.emission, values):
+            check_support(self.emission, values, found.lengths)
+        return Observed(values, found.lengths, found.index, checked=True)
 
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
         """The model and its observations as `Potentials`, ready for inference."""
@@ -139,12 +140,12 @@ class HMM:
     ) -> Compact | Potentials:
         """As `potentials`, but log-likelihoods stay a small table where the family has one."""
         values, lengths, *_ = self.read(observations, lengths, observed)
-        logs = log(self.initial_probs), (log(self.transition_matrix),)
+        initial, moves = logs(self.initial_probs, self.transition_matrix)
         scores = lookup(self.emission, values)
-        if scores is None:
-            scores = log_likelihoods(self.emission, values, logs[0].dtype)
-            return Potentials(*logs, scores, lengths)
-        return Compact(*logs, scores, lengths)
+        if scores is not None:
+            return Compact(initial, (moves,), scores, lengths)
+        scores = log_likelihoods(self.emission, values, initial.dtype)
+        return Potentials(initial, (moves,), scores, lengths)
 
     def log_likelihood(
         self, observations, lengths=None, observed=None, engine=None
@@ -173,6 +174,18 @@ class HMM:
         """The most probable path and its log joint: see `inference.viterbi`."""
         short = self.compact(observations, lengths, observed)
         return (engine or pick(short)).viterbi(short)
+
+    def total_counts(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> Totals:
+        """Expected starts, moves and uses, over all sequences: what Baum-Welch learns from.
+
+        `uses` is how often each state emitted each symbol, (V, K), with one more row for
+        missing ones if there are any; of a Gaussian, the sums of p(z_t | x) times 1,
+        x_t - mean and (x_t - mean)^2, (3, K); of other families p(z_t | x), (T, K).
+        """
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).total_counts(short)
 
     @torch.no_grad()
     def sample_states(
@@ -228,7 +241,7 @@ class HMM:
 
     def save(self, path: str | Path) -> None:
         """Write the model to a JSON file: see `hmmlib.storage`."""
-        save(path, "HMM", {name: getattr(self, name) for name in FIELDS})
+        save(path, "HMM", self.content())
 
     @classmethod
     def load(cls, path: str | Path) -> "HMM":
@@ -237,10 +250,18 @@ class HMM:
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        content = load(path, "HMM")
-        symbols = content.pop("symbols")
+        return cls.of_content(load(path, "HMM"))
+
+    def content(self) -> dict:
+        """What `save` writes, by name."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    @classmethod
+    def of_content(cls, content: dict) -> "HMM":
+        """The model of what `content` returned."""
+        symbols = content["symbols"]
         names = None if symbols is None else tuple(symbols)
-        return cls.of_checked(**content, symbols=names)
+        return cls.of_checked(**{**content, "symbols": names})
 
     def __repr__(self) -> str:
         """The tables, four digits of each number."""

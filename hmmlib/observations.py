@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.checks import WHOLE, as_tensor, column_kinds, is_nullable, told
+from hmmlib.checks import REAL, WHOLE, as_tensor, column_kinds, is_nullable, told
+
+SIGNED = {*REAL, *WHOLE}  # torch knows little of other numbers
 
 
 class Observed(NamedTuple):
@@ -48,12 +50,19 @@ def read(
     """
     if isinstance(observations, Observed):
         return observations
-    if symbols is not None:
-        observations = _coded(observations, symbols)
-    sequences = as_sequences(observations)
-    if sequences is not None:
-        return _padded(sequences, event_shape, lengths, observed)
-    values = _as_signed(as_steps(observations, event_shape, lengths))
+    index = None
+    if not isinstance(observations, Tensor):
+        index = (
+            getattr(observations, "index", None) if column_kinds(observations) else None
+        )
+        if symbols is not None:
+            observations = _coded(observations, symbols)
+        sequences = as_sequences(observations)
+        if sequences is not None:
+            return _padded(sequences, event_shape, lengths, observed)
+    values = as_steps(observations, event_shape, lengths)
+    if values.dtype not in SIGNED:
+        values = values.double() if values.dtype is torch.uint64 else values.long()
     steps = values.shape[: values.ndim - len(event_shape)]
     if lengths is not None:
         lengths = as_lengths(lengths, steps).to(values.device)
@@ -69,7 +78,6 @@ def read(
             values = (values.double() if whole else values).masked_fill(
                 missing, torch.nan
             )
-    index = getattr(observations, "index", None) if column_kinds(observations) else None
     return Observed(values, lengths, index)
 
 
@@ -83,11 +91,6 @@ def in_double(seen: Observed) -> Observed:
     return seen._replace(values=values)
 
 
-def as_observations(observations) -> Tensor:
-    """As `as_tensor`, but what is masked, None or NA is NaN: missing."""
-    return as_tensor("observations", _with_nan(observations))
-
-
 def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor:
     """Observations as (T, *event_shape), or (N, T, *event_shape) for a batch; NaN: missing.
 
@@ -95,7 +98,8 @@ def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor
     no step, and for a column (T, 1) of single values without `lengths`: it may be meant as
     one sequence or as T of them.
     """
-    values, event = as_observations(observations), tuple(event_shape)
+    given = observations if isinstance(observations, Tensor) else with_nan(observations)
+    values, event = as_tensor("observations", given), tuple(event_shape)
     found, is_table = tuple(values.shape), hasattr(observations, "columns")
     if is_table and not event:
         if found[1] != 1:
@@ -127,7 +131,7 @@ def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor
     return values
 
 
-def _with_nan(values):
+def with_nan(values):
     """The same, with NaN where a value is masked, None or NA."""
     if isinstance(values, np.ma.MaskedArray):
         if not np.ma.getmaskarray(values).any() or values.dtype.kind not in "biuf":
@@ -144,7 +148,7 @@ def _with_nan(values):
     if isinstance(values, np.ndarray) and values.dtype == object:
         values = values.tolist()
     if isinstance(values, list | tuple):
-        return [_with_nan(x) if _may_miss(x) else x for x in values]
+        return [with_nan(x) if _may_miss(x) else x for x in values]
     return math.nan if values is None or _is_missing(values) else values
 
 
@@ -176,13 +180,6 @@ def as_lengths(lengths, steps: tuple[int, ...]) -> Tensor:
             f"lengths: got {told(lengths.tolist())}, needs integers from 1 to {steps[1]}"
         )
     return lengths.long()
-
-
-def _as_signed(values: Tensor) -> Tensor:
-    """Booleans and unsigned numbers, of which torch knows little, in a type that it knows."""
-    if values.is_floating_point() or values.dtype in WHOLE:
-        return values
-    return values.double() if values.dtype is torch.uint64 else values.long()
 
 
 def _as_mask(observed, steps: tuple[int, ...]) -> Tensor:

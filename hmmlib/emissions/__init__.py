@@ -11,11 +11,15 @@ from torch.distributions import Distribution
 from hmmlib.checks import as_probs
 from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     bernoulli,
+    exponential,
+    gamma,
+    log_normal,
     mixture,
     multivariate_normal,
     negative_binomial,
     normal,
     poisson,
+    student_t,
 )
 from hmmlib.emissions.categorical import Categorical, symbol_log_probs
 from hmmlib.emissions.independent import Product
@@ -25,6 +29,7 @@ from hmmlib.emissions.parts import (
     arguments,
     at,
     bounds_of_support,
+    by_logits,
     construct,
     constructed_with,
     innermost,
@@ -50,6 +55,7 @@ from hmmlib.emissions.protocol import (
     misses_parts,
     num_free,
     randomised,
+    surely_in_support,
     widened,
 )
 from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
@@ -67,9 +73,10 @@ __all__ = [
     "blank",
     "blank_of",
     "bounds_of_support",
+    "by_logits",
+    "check_support",
     "construct",
     "constructed_with",
-    "check_support",
     "counted_probs",
     "draw",
     "family_named",
@@ -90,6 +97,7 @@ __all__ = [
     "rebuilt",
     "rows",
     "seen_steps",
+    "surely_in_support",
     "symbol_log_probs",
     "widened",
 ]

@@ -12,7 +12,10 @@ from hmmlib.emissions.protocol import (
     log_prob,
     randomised,
 )
+from hmmlib.emissions.symbols import read_by_symbol
 from hmmlib.emissions.weights import weighted_mean
+
+read_by_symbol(Bernoulli)
 
 
 @log_prob.register

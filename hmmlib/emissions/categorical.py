@@ -1,7 +1,6 @@
 """Categorical: one of V symbols, each state with its own probabilities."""
 
 import torch
-from torch import Tensor
 from torch.distributions import Categorical, OneHotCategorical
 
 from hmmlib.emissions.parts import log_probs_given, of_valid
@@ -16,15 +15,13 @@ from hmmlib.emissions.protocol import (
     log_prob,
     lookup,
     m_step,
+    needed,
     randomised,
     surely_in_support,
 )
 from hmmlib.emissions.weights import normalised
 
-
-def symbol_log_probs(emission: Categorical) -> Tensor:
-    """log p(symbol | state); shape (K, V), with -inf for probability 0."""
-    return log_probs_given(emission)
+symbol_log_probs = log_probs_given
 
 
 @log_prob.register
@@ -41,15 +38,21 @@ def _(emission: OneHotCategorical, values):
 
 @surely_in_support.register
 def _(emission: Categorical, values):
-    within = values.amin() >= 0 and values.amax() < emission.probs.shape[-1]
+    lowest, highest = values.aminmax()
+    within = lowest >= 0 and highest < emission.probs.shape[-1]
     return bool(within) and not (values.is_floating_point() and (values % 1).any())
+
+
+@needed.register
+def _(emission: Categorical):
+    return f"an integer from 0 to {emission.probs.shape[-1] - 1}"
 
 
 @lookup.register
 def _(emission: Categorical, values):
     if emission.event_shape or len(emission.batch_shape) != 1:
         return None
-    table = symbol_log_probs(emission).mT.contiguous()  # (V, K)
+    table = symbol_log_probs(emission).mT  # (V, K)
     if not values.is_floating_point():
         return Lookup(table, rows=values.long())
     missing = values.isnan()
@@ -61,7 +64,9 @@ def _(emission: Categorical, values):
 
 @m_step.register
 def _(emission: Categorical, statistics, limits=NO_LIMITS):
-    counts = statistics[: emission.probs.shape[-1]].mT  # the row behind is of missing ones
+    counts = statistics[
+        : emission.probs.shape[-1]
+    ].mT  # the row behind is of missing ones
     probs = normalised(counts, emission.probs, limits.pseudo_count)
     return of_valid(Categorical, probs=probs)
 
@@ -92,6 +97,12 @@ def _(emission: Categorical, num_states, values):
     num_symbols = int(values[~values.isnan()].max()) + 1
     even = torch.full((num_states, num_symbols), 1 / num_symbols, dtype=torch.float64)
     return Categorical(probs=even)
+
+
+@blank.register
+def _(emission: OneHotCategorical, num_states, values):
+    even = torch.full_like(values[0], 1 / values.shape[-1])
+    return OneHotCategorical(probs=even.expand(num_states, -1))
 
 
 @has_clusters.register(Categorical)

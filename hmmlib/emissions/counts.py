@@ -11,14 +11,19 @@ from torch.distributions import Binomial, Distribution, Geometric, Multinomial
 from hmmlib.emissions.parts import given_as_probs, log_probs_given
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
+    blank,
     fit,
     has_clusters,
     in_support,
     log_prob,
     randomised,
 )
+from hmmlib.emissions.symbols import read_by_symbol
 from hmmlib.emissions.weights import normalised, weighted_mean
 from hmmlib.logs import log
+
+read_by_symbol(Binomial)
+read_by_symbol(Geometric)
 
 
 def log_odds(emission: Distribution) -> tuple[Tensor, Tensor]:
@@ -91,6 +96,18 @@ def _(emission: Multinomial, values, weights, limits=NO_LIMITS):
     counts = torch.tensordot(weights, values, dims=([0], [0]))
     probs = normalised(counts, emission.probs, limits.pseudo_count)
     return Multinomial(emission.total_count, probs)
+
+
+@blank.register
+def _(emission: Geometric, num_states, values):
+    probs = 1 / (1 + values.nanmean(0))
+    return Geometric(probs.expand(num_states, *probs.shape))
+
+
+@blank.register
+def _(emission: Multinomial, num_states, values):
+    mean = values.nanmean(0)
+    return Multinomial(int(mean.sum().round()), mean.expand(num_states, -1))
 
 
 @randomised.register

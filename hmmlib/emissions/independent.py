@@ -6,6 +6,7 @@ families, such as a number and a word. A component that is NaN is missing, alone
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Product(Distribution):
         tensor([-15.7215,  -1.1421])
     """
 
-    arg_constraints: dict = {}
+    arg_constraints: ClassVar = {}
 
     def __init__(self, factors: Sequence[Distribution], validate_args=None):
         factors = tuple(factors)
@@ -72,7 +73,7 @@ class Product(Distribution):
     def __len__(self) -> int:
         return len(self.factors)
 
-    def sample(self, sample_shape=torch.Size()) -> Tensor:
+    def sample(self, sample_shape=()) -> Tensor:
         """(*sample_shape, *batch_shape, D)."""
         drawn = [factor.sample(sample_shape) for factor in self.factors]
         dtype = torch.promote_types(torch.float32, drawn[0].dtype)
@@ -203,6 +204,11 @@ def _(emission: Independent):
 @counted_probs.register
 def _(emission: Product):
     return [table for each in emission.factors for table in counted_probs(each)]
+
+
+@num_free.register
+def _(emission: Independent):
+    return num_free(emission.base_dist)
 
 
 @num_free.register

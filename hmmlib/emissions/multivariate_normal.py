@@ -10,6 +10,8 @@ In the M-step its mean and covariance given the others stand in for it (Dempster
 Rubin 1977, sec. 4.1), each computed with the emission before the step.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, constraints
@@ -30,7 +32,7 @@ from hmmlib.emissions.weights import held_open, spread, total, visited, weighted
 class TiedNormal(MultivariateNormal):
     """Vectors around the mean of their state, with one covariance (D, D) for all states."""
 
-    arg_constraints = {
+    arg_constraints: ClassVar = {
         "loc": constraints.real_vector,
         "covariance_matrix": constraints.positive_definite,
     }
@@ -45,7 +47,10 @@ class TiedNormal(MultivariateNormal):
 class SphericalNormal(MultivariateNormal):
     """Vectors around the mean of their state, with one scale (K,) for all dimensions."""
 
-    arg_constraints = {"loc": constraints.real_vector, "scale": constraints.positive}
+    arg_constraints: ClassVar = {
+        "loc": constraints.real_vector,
+        "scale": constraints.positive,
+    }
 
     def __init__(self, loc, scale, validate_args=None):
         self.scale = torch.as_tensor(scale, dtype=loc.dtype).expand(loc.shape[:-1])
@@ -81,7 +86,8 @@ def _(emission: MultivariateNormal, values):
             where = where.reshape(-1, *[1] * len(emission.batch_shape), where.shape[-1])
             found = marginal.log_prob(where).to(scores.dtype)
             scores = scores.index_put((steps,), found)
-    return scores.reshape(*values.shape[:-2], *emission.batch_shape)
+    steps = values.shape[: values.ndim - 1 - len(emission.batch_shape)]
+    return scores.reshape(*steps, *emission.batch_shape)
 
 
 @fit.register
@@ -131,19 +137,17 @@ def _(emission: SphericalNormal, num_states, values):
 
 @num_free.register
 def _(emission: MultivariateNormal):
-    size, dims = emission.loc.shape
-    return size * (dims + dims * (dims + 1) // 2)
+    return emission.loc.numel() + emission.loc[..., 0].numel() * _num_tril(emission)
 
 
 @num_free.register
 def _(emission: TiedNormal):
-    size, dims = emission.loc.shape
-    return size * dims + dims * (dims + 1) // 2
+    return emission.loc.numel() + _num_tril(emission)
 
 
 @num_free.register
 def _(emission: SphericalNormal):
-    return emission.loc.numel() + len(emission.scale)
+    return emission.loc.numel() + emission.scale.numel()
 
 
 @widened.register
@@ -160,6 +164,12 @@ def _(emission: TiedNormal, min_scale):
 @widened.register
 def _(emission: SphericalNormal, min_scale):
     return SphericalNormal(emission.loc, emission.scale.clamp(min=min_scale))
+
+
+def _num_tril(emission: MultivariateNormal) -> int:
+    """The number of free entries of a covariance matrix."""
+    dims = emission.loc.shape[-1]
+    return dims * (dims + 1) // 2
 
 
 def _middle(num_states: int, values: Tensor) -> tuple[Tensor, Tensor]:

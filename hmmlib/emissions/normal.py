@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.distributions import Normal
 
@@ -55,18 +56,21 @@ def _(emission: Normal, statistics, limits=NO_LIMITS):
     None where the variance may have lost its digits to cancellation, and where a scale is
     so small, beside that of all observations, that these have to be looked at.
     """
-    mass, first, second = statistics
-    weight = torch.where(mass > 0, mass, 1.0)
+    given = statistics, emission.loc, emission.scale
+    (mass, first, second), loc, scale = (x.numpy(force=True) for x in given)
+    visited = mass > 0
+    weight = np.where(visited, mass, 1.0)
     shift, square = first / weight, second / weight
-    variance = square - shift.square()
-    exact = torch.where(mass > 0, variance.clamp(min=limits.min_scale**2), 1.0)
-    loc = emission.loc + shift
-    scale = torch.where(mass > 0, exact.sqrt(), emission.scale)
-    middle = (mass * loc).sum() / mass.sum()
-    overall = (mass * (variance + (loc - middle).square())).sum() / mass.sum()
-    safe = (exact > 1e-6 * square) & (scale > 2 * SMALLEST_SCALE * overall.sqrt())
-    if not (safe | (mass <= 0)).all():
+    variance = square - shift * shift
+    loc, wide = loc + shift, np.maximum(variance, np.square(limits.min_scale))
+    middle = (mass @ loc) / mass.sum()
+    overall = (mass @ (variance + (loc - middle) ** 2)) / mass.sum()
+    # Digits may have cancelled, or the floor of `held_open` may be near.
+    doubtful = (wide <= 1e-6 * square) | (wide <= (2 * SMALLEST_SCALE) ** 2 * overall)
+    if (doubtful & visited).any():
         return None
+    scale = np.where(visited, np.sqrt(wide), scale)
+    loc, scale = (torch.from_numpy(x).to(emission.loc) for x in (loc, scale))
     return of_valid(Normal, loc=loc, scale=scale)
 
 
@@ -92,5 +96,3 @@ def _(emission: Normal, min_scale):
     if not (emission.scale < min_scale).any():
         return emission
     return Normal(emission.loc, emission.scale.clamp(min=min_scale))
-
-

@@ -5,15 +5,14 @@ whose parameters are named by their path: `component_distribution.loc`. Those in
 `Independent` keep their own names.
 """
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import (
-    Categorical,
     Distribution,
     Independent,
     MixtureSameFamily,
@@ -108,12 +107,8 @@ def of_valid(family: type, **parameters: Tensor) -> Distribution:
 
 
 def unchecked(emission: Distribution) -> Distribution:
-    """A copy that scores any value, even one that only other states can emit."""
-    emission = copy.copy(emission)
-    emission._validate_args = False  # of torch, which has no public switch afterwards
-    if hasattr(emission, "base_dist"):
-        emission.base_dist = unchecked(emission.base_dist)
-    return emission
+    """The same distribution, which scores any value, even one that it cannot emit."""
+    return rebuilt(emission, {}, lambda d: partial(type(d), validate_args=False))
 
 
 def rebuilt(
@@ -154,6 +149,25 @@ def arguments(
             if key.startswith(f"{name}.")
         }
         inner[name] = rebuilt(distribution, given, family_of)
+    return _keywords(emission, inner, parameters)
+
+
+def constructed_with(emission: Distribution) -> dict:
+    """The keyword arguments that construct the distribution."""
+    if isinstance(emission, Independent):
+        base, dims = emission.base_dist, emission.reinterpreted_batch_ndims
+        return {"base_distribution": base, "reinterpreted_batch_ndims": dims}
+    return _keywords(emission, _inner(emission), {})
+
+
+def _keywords(
+    emission: Distribution,
+    inner: dict[str, Distribution],
+    parameters: dict[str, Tensor],
+) -> dict:
+    """Keyword arguments: `inner` for the distributions that it is made of, or its own
+    parameters, new ones where named, and what else the family asks for.
+    """
     if hasattr(emission, "arguments_of"):  # a distribution of our own
         return emission.arguments_of(inner)
     if isinstance(emission, MixtureSameFamily):
@@ -180,16 +194,24 @@ def at(emission: Distribution, index: tuple) -> Distribution:
 
 
 def log_probs_given(emission: Distribution) -> Tensor:
-    """log p of each symbol, (K, V), or of success: with -inf for probability 0."""
-    if given_as_probs(emission):
-        return log(emission.probs)
-    return emission.logits
+    """log p of each symbol, (K, V), as given or by `log`: -inf for probability 0."""
+    given = getattr(emission, "_param", None)  # see `given_as_probs`
+    return log(given) if given is emission.probs else emission.logits
+
+
+def by_logits(emission: Distribution) -> dict[str, Tensor]:
+    """Its probabilities as logits, -inf for 0, under the names that `rebuilt` takes."""
+    found = {}
+    for part in parts(emission):
+        if part.attribute == "probs":
+            name, p = part.name.removesuffix("probs") + "logits", part.value
+            found[name] = log(p) if part.on_simplex else log(p) - log(1 - p)
+    return found
 
 
 def given_as_probs(emission: Distribution) -> bool:
     """Whether it was constructed from probs, not from logits."""
     holder = getattr(emission, "base_dist", emission)  # of relaxed distributions
-    holder = getattr(holder, "_categorical", holder)  # of those that wrap Categorical
     # torch's own record of what was given: the other of the two is computed from it, with
     # probabilities of 0 and 1 moved inwards.
     given = getattr(holder, "_param", None)
@@ -198,24 +220,26 @@ def given_as_probs(emission: Distribution) -> bool:
     return "probs" in vars(holder) or "logits" not in vars(holder)
 
 
-def constructed_with(emission: Distribution) -> dict:
-    """The keyword arguments that construct the distribution."""
-    if isinstance(emission, Independent):
-        base, dims = emission.base_dist, emission.reinterpreted_batch_ndims
-        return {"base_distribution": base, "reinterpreted_batch_ndims": dims}
-    return arguments(emission, {})
+def _restored(emission: Distribution, name: str, value: Tensor) -> None:
+    """Set probs or logits to exactly `value`: torch normalises what it is given, which may
+    change the last bit of what was normalised before.
+    """
+    if name in vars(emission):
+        setattr(emission, name, value)
+        if hasattr(emission, "_param"):  # see `given_as_probs`
+            emission._param = value
+        return
+    for inner in vars(emission).values():  # of those that wrap a Categorical
+        if isinstance(inner, Distribution):
+            _restored(inner, name, value)
 
 
 def construct(family: type, given: dict) -> Distribution:
     """The opposite of `constructed_with`, to the last bit."""
     emission = family(**given)
-    # torch normalises the probabilities of symbols, or their logits, once more, which may
-    # change the last bit.
-    for each in (emission, *vars(emission).values()):
-        if isinstance(each, Categorical):
-            for name in {"probs", "logits"} & given.keys():
-                setattr(each, name, given[name])
-                each._param = given[name]  # see `given_as_probs`
+    for name in ("probs", "logits"):
+        if name in given:
+            _restored(emission, name, given[name])
     return emission
 
 

@@ -5,8 +5,11 @@ from torch.distributions import Poisson
 
 from hmmlib.emissions.counts import possible_only, times
 from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, log_prob
+from hmmlib.emissions.symbols import read_by_symbol
 from hmmlib.emissions.weights import weighted_mean
 from hmmlib.logs import log
+
+read_by_symbol(Poisson)
 
 
 @log_prob.register

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hmmlib.checks import warn
 from hmmlib.emissions.parts import parts, rebuilt, unchecked
 
 
@@ -111,6 +110,12 @@ def in_support(emission: Distribution, values: Tensor) -> Tensor:
 def surely_in_support(emission: Distribution, values: Tensor) -> bool:
     """A quick look: True only if each state can emit each of the values."""
     return False
+
+
+@singledispatch
+def needed(emission: Distribution) -> str:
+    """The values that the family can emit, in the words of an error message."""
+    return f"a finite value in {emission.support}"
 
 
 @singledispatch
@@ -238,8 +243,7 @@ def counted_probs(emission: Distribution) -> list[Tensor]:
 def num_free(emission: Distribution) -> int:
     """The number of free parameters of all states together."""
     return sum(
-        part.value.numel()
-        - (part.value[..., 0].numel() if part.on_simplex else 0)
+        part.value.numel() - (part.value[..., 0].numel() if part.on_simplex else 0)
         for part in parts(emission)
         if not part.constraint.is_discrete
     )
@@ -258,11 +262,3 @@ def fallback_for(values: Tensor) -> Tensor:
         return values
     known = values.masked_fill(missing, -torch.inf).amax(0, keepdim=True)
     return torch.where(missing, known.masked_fill(known.isneginf(), 1.0), values)
-
-
-def narrowed(what: str, states: list[int]) -> None:
-    """Warn that a scale is held at its floor."""
-    warn(
-        f"emission: the {what} of state {states} shrank onto a value, held at a"
-        " ten-thousandth of the spread of neighbouring observations"
-    )

@@ -2,14 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Distribution
 
 from hmmlib.emissions.protocol import (
     fallback_for,
     in_support,
     log_prob,
     misses_parts,
-    surely_in_support,
+    needed,
 )
 
 
@@ -21,8 +21,6 @@ def check_support(
     `values` are (T, *event_shape), or (N, T, *event_shape), of which the first `lengths`
     (N,) of each row count.
     """
-    if lengths is None and surely_in_support(emission, values):
-        return
     event = len(emission.event_shape)
     states = len(emission.batch_shape)
     seen = _seen(emission, values, lengths)  # (T,) or (N, T)
@@ -42,7 +40,7 @@ def check_support(
     found = values[seen][which]
     found = f"{found.item():g}" if found.ndim == 0 else found.tolist()
     raise ValueError(
-        f"observations: {found} at {place}, needs {_needed(emission)}, or NaN where it is"
+        f"observations: {found} at {place}, needs {needed(emission)}, or NaN where it is"
         " missing"
     )
 
@@ -81,10 +79,3 @@ def _seen(emission: Distribution, values: Tensor, lengths: Tensor | None) -> Ten
         steps = torch.arange(seen.shape[1], device=seen.device)
         seen = seen & (steps < lengths[:, None])
     return seen
-
-
-def _needed(emission: Distribution) -> str:
-    """The values that a family can emit, in words."""
-    if isinstance(emission, Categorical):
-        return f"an integer from 0 to {emission.probs.shape[-1] - 1}"
-    return f"a finite value in {emission.support}"

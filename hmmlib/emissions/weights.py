@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.emissions.protocol import narrowed
+from hmmlib.checks import warn
 
 # No state may shrink onto one value: of the spread of its neighbours, in each dimension.
 SMALLEST_SCALE = 1e-4
@@ -41,26 +41,48 @@ def weighted_mean(values: Tensor, weights: Tensor, old: Tensor) -> Tensor:
     return torch.where(mass > 0, sums / mass.clamp(min=1e-300), old)
 
 
-def weighted_squares(values: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
-    """Mean squared distance from `mean` (K, ...) for each state, NaN left out; (K, ...).
+def counted(values: Tensor, weights: Tensor) -> Tensor:
+    """Which components of which states have weight on a value that is not NaN; (K, ...)."""
+    there = (~values.isnan()).to(weights.dtype)
+    return torch.tensordot(weights, there, dims=([0], [0])) > 0
+
+
+def tallied(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct single values, with the sum of the weights of each; vectors as they are."""
+    if values.ndim > 1:
+        return values, weights
+    distinct, places = values[~values.isnan()].unique(return_inverse=True)
+    sums = weights.new_zeros(len(distinct), weights.shape[1])
+    return distinct, sums.index_add(0, places, weights[~values.isnan()])
+
+
+def weighted_means(terms: Tensor, weights: Tensor) -> Tensor:
+    """sum_n weights[n, k] terms[n, k] / sum_n weights[n, k], NaN left out; (K, ...).
 
     0 for a state, or for one of its components, without weight.
     """
-    apart = (values.unsqueeze(1) - mean).square()  # (n, K, ...)
-    each = weights.reshape(*weights.shape, *[1] * (values.ndim - 1))
-    missing = apart.isnan()
+    each = weights.reshape(*weights.shape, *[1] * (terms.ndim - 2))
+    missing = terms.isnan()
     if not missing.any():
-        return (each * apart).sum(0) / total(weights, values.ndim)
+        return (each * terms).sum(0) / total(weights, terms.ndim - 1)
     mass = (each * ~missing).sum(0)
-    return (each * apart.nan_to_num(0.0)).sum(0) / mass.clamp(min=1e-300)
+    return (each * terms.nan_to_num(0.0)).sum(0) / mass.clamp(min=1e-300)
+
+
+def weighted_squares(values: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
+    """Mean squared distance from `mean` (K, ...) for each state, NaN left out; (K, ...)."""
+    return weighted_means((values.unsqueeze(1) - mean).square(), weights)
 
 
 def normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
     """Rows of counts as probabilities; zeros of `old` stay, rows without counts are `old`."""
+    added, before = counts.numpy(force=True), old.numpy(force=True)
     if pseudo_count:
-        counts = counts + pseudo_count * (old > 0)
-    sums = counts.sum(-1, keepdim=True)
-    return torch.where(sums > 0, counts / sums, old)
+        added = added + pseudo_count * (before > 0)
+    sums = added.sum(-1, keepdims=True)
+    if not (sums > 0).all():
+        added, sums = np.where(sums > 0, added, before), np.where(sums > 0, sums, 1.0)
+    return torch.from_numpy(added / sums).to(old)
 
 
 def spread(values: Tensor) -> Tensor:
@@ -116,7 +138,11 @@ def held_open(scale: Tensor, wide: Tensor, before: Tensor) -> Tensor:
     smallest = torch.minimum(SMALLEST_SCALE * wide, before)
     held = scale < smallest
     if held.any():
-        narrowed("scale", sorted(set(held.nonzero()[:, 0].tolist())))
+        states = sorted(set(held.nonzero()[:, 0].tolist()))
+        warn(
+            f"emission: the scale of state {states} shrank onto a value, held at a"
+            " ten-thousandth of the spread of neighbouring observations"
+        )
     return torch.where(held, smallest.expand_as(scale), scale)
 
 

@@ -39,7 +39,7 @@ def pick(potentials):
             or log_transitions[0].requires_grad
         ):
             return gradient
-    if log_initial.device.type != "cpu" or scores.device.type != "cpu":
+    if log_initial.device.type != "cpu":
         return recursion
     from hmmlib.engines import compiled
 

@@ -46,7 +46,9 @@ class Totals(NamedTuple):
 class BestPath(NamedTuple):
     """The single most probable path."""
 
-    log_joint: Tensor  #: ()  log p(x_{1:T}, z_{1:T}) of that path; -inf if none is possible
+    log_joint: (
+        Tensor  #: ()  log p(x_{1:T}, z_{1:T}) of that path; -inf if none is possible
+    )
     states: Tensor  #: (T,), or (T, M) for M chains; -1 where no path is possible
 
 

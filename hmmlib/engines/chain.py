@@ -243,7 +243,7 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
             continue
         states[n, end - 1] = at
         for t in range(end - 2, -1, -1):
-            if few:
+            if few:  # noqa: SIM108  (one line would be too long)
                 at = came_from[t + 1, at]
             else:
                 at = best_before(delta[t], log_transitions, t, at)

@@ -21,7 +21,7 @@ from hmmlib.engines.answers import (
     possible,
 )
 from hmmlib.engines.compact import Compact
-from hmmlib.engines.threads import in_parallel, num_shares
+from hmmlib.engines.threads import in_parallel, shares_of
 from hmmlib.recursion import Potentials
 
 NO_ROWS, NO_VALUES = np.empty((0, 0), np.int64), np.empty((0, 0))
@@ -43,10 +43,10 @@ class Passes(NamedTuple):
     """What `chain.passes` found; for one sequence or a batch, as its potentials are."""
 
     log_likelihood: Tensor
-    probs: Tensor  # (T, K), filtered or smoothed, whichever was asked for
-    starts: Tensor  # (K,), or (N, K) if counted for each of a batch
-    moves: Tensor  # (K, K), or (N, K, K)
-    uses: Tensor  # as the table
+    probs: Tensor | None  # (T, K), filtered or smoothed, whichever was asked for
+    starts: Tensor | None  # (K,), or (N, K) if counted for each of a batch
+    moves: Tensor | None  # (K, K), or (N, K, K)
+    uses: Tensor | None  # as the table
 
 
 def log_likelihood(potentials: Potentials | Compact) -> Tensor:
@@ -96,17 +96,19 @@ def total_counts(potentials: Potentials | Compact) -> Totals:
 
 def viterbi(potentials: Potentials | Compact) -> BestPath:
     """The best path and its log joint."""
-    arrays, (num, steps, size) = _arrays(potentials)
+    arrays, (num, steps, size), single = _arrays(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
 
     def work(first, last, share):
         chain.best_path(*arrays, first, last, log_joint, states)
 
-    in_parallel(work, num, _shares(num, steps, size))
-    scores = potentials.log_likelihoods
-    if len(scores.shape) == 2:
+    if num == 1:
+        chain.best_path(*arrays, 0, 1, log_joint, states)
+    else:
+        in_parallel(work, num, shares_of(num, steps, size))
+    if single:
         log_joint, states = log_joint.reshape(()), states[0]
-    log_joint = torch.from_numpy(log_joint).to(scores.dtype)
+    log_joint = torch.from_numpy(log_joint).to(potentials.log_initial.dtype)
     return BestPath(log_joint, torch.from_numpy(states))
 
 
@@ -151,8 +153,8 @@ def _passes(
     Starts and moves are counted for each sequence, or for all together, and then the uses
     of a table, too.
     """
-    arrays, (num, steps, size) = _arrays(potentials)
-    shares = _shares(num, steps, size)
+    arrays, (num, steps, size), single = _arrays(potentials)
+    shares = shares_of(num, steps, size)
     wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_PROBS, NO_PROBS
     if filtered or smoothed:
         make = np.empty if potentials.lengths is None else np.zeros
@@ -176,55 +178,55 @@ def _passes(
         return None
     found = [evidence, wanted, starts, moves, uses]
     if together:
-        found[2:] = [each.sum(0) for each in found[2:]]
-    if len(potentials.log_likelihoods.shape) == 2:
+        found[2:] = [each.sum(0) if len(each) else each for each in found[2:]]
+    if single:
         found[:2] = evidence.reshape(()), wanted.reshape(wanted.shape[1:])
         if counted and not together:
             found[2:4] = starts[0], moves[0]
-    dtype = potentials.log_likelihoods.dtype
-    return Passes(*(torch.from_numpy(np.asarray(each)).to(dtype) for each in found))
+    dtype = potentials.log_initial.dtype
+    return Passes(*(_tensor(each, dtype) for each in found))
 
 
-def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple[int, int, int]]:
-    """The arrays, and N, T, K."""
+def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
+    """The array as a tensor; None if it was not asked for."""
+    if not array.size:
+        return None
+    tensor = torch.from_numpy(np.asarray(array))
+    return tensor if dtype is torch.float64 else tensor.to(dtype)
+
+
+def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
+    """The arrays; N, T, K; and whether it is one sequence and no batch."""
     log_initial, (matrix,), scores, lengths = potentials
-    *batch, num_steps, size = scores.shape
-    num = batch[0] if batch else 1
-    rows, values = NO_ROWS, NO_VALUES
+    rows = values = None
     if isinstance(scores, Tensor):
-        table = _array(scores).reshape(-1, size)
+        steps, table = scores.shape[:-1], scores.flatten(0, -2)
     else:
-        table = _array(scores.table)
-        if scores.rows is not None:
-            rows = scores.rows.numpy().reshape(num, num_steps)
-        else:
-            values = _array(scores.values).reshape(num, num_steps)
-    matrices = _array(matrix)
-    if matrices.ndim == 2:
-        matrices = matrices[None]
+        table, rows, values = scores
+        steps = (values if rows is None else rows).shape
+    num, num_steps = (1, *steps) if len(steps) == 1 else steps
+    size = len(log_initial)
+    if matrix.ndim == 2:
+        matrix = matrix[None]
     elif num_steps == 1:  # time-varying, but there is no move
-        matrices = np.zeros((1, size, size))
-    ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
-    arrays = Arrays(_array(log_initial), matrices, table, rows, values, ends)
-    return arrays, (num, num_steps, size)
-
-
-def _array(x: Tensor) -> np.ndarray:
+        matrix = log_initial.new_zeros(1, size, size)
     try:
-        array = x.detach().numpy()
+        arrays = []
+        for x in (log_initial, matrix, table):
+            arrays.append(np.ascontiguousarray(x.detach().numpy(), dtype=np.float64))
+        rows = NO_ROWS if rows is None else rows.numpy().reshape(num, num_steps)
+        values = NO_VALUES if values is None else values.detach().double().numpy()
     except RuntimeError as error:
         raise ValueError(
             "potentials: got tensors whose numbers cannot be read, as inside of"
             " torch.func.vmap and jvp; needs a batch of sequences (N, T), or reverse mode:"
             " torch.func.grad, torch.autograd.functional.hessian"
         ) from error
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def _shares(num: int, steps: int, size: int) -> int:
-    """How many threads are worth it."""
-    cost = float(num) * steps * (size * size + 10)
-    return num_shares(num, cost, torch.get_num_threads())
+    if values is not NO_VALUES:
+        values = np.ascontiguousarray(values).reshape(num, num_steps)
+    ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
+    arrays = Arrays(*arrays, rows, values, ends)
+    return arrays, (num, num_steps, size), len(steps) == 1
 
 
 def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | None:

@@ -66,7 +66,7 @@ class Evidence(torch.autograd.Function):
         must be differentiable themselves, those of the recursion.
         """
         *inputs, starts, moves, uses = ctx.saved_tensors
-        log_initial, matrix, table, rows, values, _ = inputs
+        _, matrix, table, rows, values, _ = inputs
         nothing = (None,) * 3
         if gradient is None:
             return nothing + nothing

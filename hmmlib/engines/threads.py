@@ -3,6 +3,8 @@
 import itertools
 import threading
 
+import torch
+
 WORK = 5e5  # multiplications that are worth a second thread
 
 
@@ -11,10 +13,18 @@ def num_shares(num_sequences: int, cost: float, num_threads: int) -> int:
     return int(min(num_threads, num_sequences, max(cost // WORK, 1)))
 
 
+def shares_of(num: int, steps: int, size: int) -> int:
+    """How many threads to use for `num` sequences of `steps` steps and `size` states."""
+    if num == 1:
+        return 1
+    cost = float(num) * steps * (size * size + 10)
+    return num_shares(num, cost, torch.get_num_threads())
+
+
 def in_parallel(work, num_sequences: int, shares: int) -> None:
     """`work(first, last, share)` for all sequences, a thread for each share.
 
-    Kernels release the interpreter's lock, so plain threads suffice.
+    Compiled loops release the interpreter's lock, so plain threads suffice.
     """
     if shares == 1:
         work(0, num_sequences, 0)

@@ -60,7 +60,11 @@ def em_step(
     short = hmm.compact(seen)
     with torch.no_grad():
         counts = pick(short).total_counts(short)
-        initial, moves, emission = hmm.initial_probs, hmm.transition_matrix, hmm.emission
+        initial, moves, emission = (
+            hmm.initial_probs,
+            hmm.transition_matrix,
+            hmm.emission,
+        )
         if "initial_probs" in learn:
             initial = normalised(counts.initial, initial, limits.pseudo_count)
         if "transition_matrix" in learn:
@@ -102,9 +106,7 @@ def fit_em(
 
     scores, gain = [], torch.inf
     for _ in tqdm(range(num_iters), disable=not progress):
-        step, score = em_step(
-            model, seen, None, None, learn, pseudo_count, min_scale
-        )
+        step, score = em_step(model, seen, None, None, learn, pseudo_count, min_scale)
         scores.append((score, score + log_prior(model, learn, pseudo_count)))
         if len(scores) > 1:
             gain = (scores[-1][1] - scores[-2][1]).item()
@@ -147,7 +149,9 @@ def _refitted(
             fitted = m_step(emission, states, limits)
             if fitted is not None:
                 return fitted
-        states = pick(short).expected_counts(short).states  # the statistics do not suffice
+        states = (
+            pick(short).expected_counts(short).states
+        )  # the statistics do not suffice
     values = seen.values.to(states.dtype)
     there = seen_steps(emission, values)
     if seen.lengths is not None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from hmmlib.checks import as_count, as_seed, told
+from hmmlib.checks import as_count, as_seed, as_tensor, told
 from hmmlib.emissions import blank_of, counted_probs, has_clusters
 from hmmlib.hmm import HMM
 from hmmlib.learning.em import fit_em
@@ -12,10 +12,10 @@ from hmmlib.learning.result import Fit
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
 from hmmlib.observations import (
     Observed,
-    as_observations,
     as_sequences,
     in_double,
     read,
+    with_nan,
 )
 
 STAY = 0.9  # of the chain that learning starts from
@@ -125,7 +125,8 @@ def _event_shape(family, observations) -> tuple[int, ...]:
         return ()
     if columns > 1:
         return (columns,)
-    return tuple(as_observations(first).shape[-1:])
+    given = first if isinstance(first, Tensor) else with_nan(first)
+    return tuple(as_tensor("observations", given).shape[-1:])
 
 
 def _blank(family, num_states: int, event: tuple, found: Observed) -> Distribution:
