@@ -28,7 +28,7 @@ from hmmlib.learning.result import (
     report,
     warn_of_equal_states,
 )
-from hmmlib.observations import Observed
+from hmmlib.observations import Observed, in_double
 
 
 def fit_gradient(
@@ -117,7 +117,7 @@ def _best(start, build, leaves, steps, tolerance, dtype, learn) -> Fit:
 
 def _said(hmm: HMM, seen: Observed) -> Tensor:
     """All observations that are not missing, (n, *event_shape)."""
-    values = seen.values.to(hmm.initial_probs.dtype)
+    values = in_double(seen).values.to(hmm.initial_probs.dtype)
     return values[seen_steps(hmm.emission, values)]
 
 
