@@ -6,7 +6,7 @@ import base64
 import re
 from pathlib import Path
 
-from hmmlib.explore import script
+from hmmlib.book.explore import script
 from hmmlib.palette import SYMBOLS
 
 NAMES = "|".join(SYMBOLS)

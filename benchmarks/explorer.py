@@ -9,7 +9,7 @@ import shutil
 import torch
 from playwright.sync_api import sync_playwright
 
-from hmmlib import explore
+from hmmlib.book import explore
 from hmmlib.hmm import HMM
 
 MEASURE = """() => {

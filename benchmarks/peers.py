@@ -34,7 +34,6 @@ from torch.distributions import Normal
 from hmmlib import pyro_models
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
-from hmmlib.inference import log_likelihood, smooth_states, viterbi
 from hmmlib.learning import em_step
 
 TARGET = Path(__file__).parents[1] / "hmmlib/datasets/peers.csv"
@@ -100,13 +99,13 @@ def of_hmmlib(problem: Problem) -> dict[str, Callable]:
             leaves += [torch.as_tensor(problem.table)]
         leaves = [leaf.clone().requires_grad_() for leaf in leaves]
         emitted = Normal(*leaves[2:]) if len(leaves) == 4 else leaves[2]
-        score = log_likelihood(HMM(*leaves[:2], emitted).potentials(x)).sum()
+        score = HMM(*leaves[:2], emitted).log_likelihood(x).sum()
         return torch.autograd.grad(score, leaves)[1].numpy()
 
     return {
-        "log-likelihood": lambda: float(log_likelihood(hmm.potentials(x)).sum()),
-        "Viterbi": lambda: float(viterbi(hmm.potentials(x)).log_joint.sum()),
-        "posteriors": lambda: smooth_states(hmm.potentials(x)).smoothed_probs.numpy(),
+        "log-likelihood": lambda: float(hmm.log_likelihood(x).sum()),
+        "Viterbi": lambda: float(hmm.viterbi(x).log_joint.sum()),
+        "posteriors": lambda: hmm.smooth(x).smoothed_probs.numpy(),
         "10 EM steps": em,
         "gradient": gradient,
     }
@@ -322,7 +321,7 @@ def flattened(sizes: tuple[int, ...], quick: bool) -> list[dict]:
     made = {
         "hmmlib": {"Viterbi": lambda: float(model.viterbi(x).log_joint)},
         "hmmlib flat": {
-            "Viterbi": lambda: float(viterbi(flat.potentials(x)).log_joint)
+            "Viterbi": lambda: float(flat.viterbi(x).log_joint)
         },
     }
     try:

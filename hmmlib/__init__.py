@@ -1,14 +1,26 @@
 """Hidden Markov models, by hand in PyTorch and as stories in Pyro.
 
-hmm          the model; `HMM.potentials` turns it and its observations into logarithms
-inference    the questions asked of them: evidence, filtering, smoothing, Viterbi, samples
-recursion    the one algorithm behind all answers; enumeration, the slow one it is checked by
-kernels      the same recursion, compiled for the CPU
-learning     Baum-Welch, gradient ascent, restarts, which state is which
-factorial    several chains, one observation, exactly
-nilm, meter  a house's power, split among its appliances
-pyro_models  the same stories in Pyro
-draw, plot   graphical models; figures of sequences and posteriors
-datasets     the data of the book
-exercises    those of the chapters, which say what a wrong answer looks like
+hmm            the model, and its verbs
+recursion      the one algorithm behind all answers; enumeration, the slow one it is checked by
+inference      the questions, asked of `Potentials`; engines, who answers them
+observations   what was observed; emissions, what a state emits, a family a file
+learning       Baum-Welch, gradient ascent, starts, which state is which
+factorial      several chains, one observation
+nilm           a house's power, split among its appliances
+pyro_models    the same stories in Pyro
+draw, plot     graphical models; figures of sequences and posteriors
+datasets       the data of the book; book, what only its pages need
 """
+
+from importlib.metadata import PackageNotFoundError, version
+
+from hmmlib.factorial import FactorialHMM, additive_gaussian
+from hmmlib.hmm import HMM
+from hmmlib.learning import Fit, fit
+
+__all__ = ["HMM", "FactorialHMM", "Fit", "additive_gaussian", "fit"]
+
+try:
+    __version__ = version("hmmlib")
+except PackageNotFoundError:  # the source alone, not installed
+    __version__ = "unknown"

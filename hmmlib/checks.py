@@ -1,8 +1,9 @@
-"""Words for wrong input, where more than one module needs the same ones."""
+"""Arguments as the library needs them, or an error that says what was found and needed."""
 
-import math
+import inspect
 import operator
 import reprlib
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 MOST = 10**9  # of anything that is counted
+# A warning does not name lines of these packages.
+INSIDE = ("hmmlib", "functools", "torch")
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 RAGGED = "; for sequences of different lengths, pad them and pass lengths"
@@ -53,53 +56,6 @@ def as_tensor(name: str, values) -> Tensor:
         ) from error
 
 
-def as_observations(observations) -> Tensor:
-    """As `as_tensor`, but what is masked, None or NA is NaN: missing."""
-    return as_tensor("observations", _with_nan(observations))
-
-
-def as_steps(
-    observations, event_shape: tuple[int, ...], lengths=None, ragged: bool = True
-) -> Tensor:
-    """Observations as (T, *event_shape), or (N, T, *event_shape) for a batch; NaN: missing.
-
-    A DataFrame is one sequence, a row each step. Raises ValueError for another shape, for
-    no step, and for a column (T, 1) of single values without `lengths`: it may be meant as
-    one sequence or as T of them. `ragged` says whether the caller can pass lengths.
-    """
-    values, event = as_observations(observations), tuple(event_shape)
-    found, is_table = tuple(values.shape), hasattr(observations, "columns")
-    if is_table and not event:
-        if found[1] != 1:
-            raise ValueError(
-                f"observations: got a DataFrame of {found[1]} columns,"
-                f" {told(list(observations.columns))}, for an emission of single values;"
-                " needs one column, such as table[name], or an emission of vectors"
-            )
-        values = values.squeeze(1)
-        found = tuple(values.shape)
-    elif is_table and len(event) > 1:
-        raise ValueError(
-            f"observations: got a DataFrame, needs an array of shape {('T', *event)}"
-        )
-    steps = found[: len(found) - len(event)]
-    if len(steps) not in (1, 2) or found[len(steps) :] != event:
-        needs = "".join(f", {size}" for size in event)
-        raise ValueError(
-            f"observations: got shape {found}, needs (T{needs}) or (N, T{needs})"
-        )
-    if 0 in steps:
-        raise ValueError(f"observations: got shape {found}, needs at least one step")
-    if lengths is None and len(steps) == 2 and steps[1] == 1 < steps[0]:
-        flat = f"reshape{(steps[0], *event)}" if event else "reshape(-1)"
-        each = f"pass lengths=[1] * {steps[0]}" if ragged else "call with one at a time"
-        raise ValueError(
-            f"observations: got shape {found}; for one sequence of {steps[0]} steps use"
-            f" .{flat}, for {steps[0]} sequences of one step {each}"
-        )
-    return values
-
-
 def _as_array(name: str, values) -> np.ndarray:
     """What numpy makes of it; tables of nullable numbers too."""
     if isinstance(values, np.ma.MaskedArray):
@@ -109,7 +65,7 @@ def _as_array(name: str, values) -> np.ndarray:
                 f"{name}: got an array with {masked} masked values, needs all of them"
             )
         return np.array(values.data)
-    kinds = _kinds(values)
+    kinds = column_kinds(values)
     if kinds and kinds <= set("biuf"):
         if np.any(values.isna()) and "f" not in kinds:
             raise ValueError(f"{name}: got missing values, needs all of them")
@@ -117,7 +73,7 @@ def _as_array(name: str, values) -> np.ndarray:
             values.to_numpy(dtype=bool)
             if kinds == {"b"}
             else values.to_numpy(dtype=float, na_value=np.nan)
-            if _is_nullable(values)
+            if is_nullable(values)
             else values.to_numpy()
         )
     if isinstance(values, list | tuple) and any(
@@ -127,37 +83,7 @@ def _as_array(name: str, values) -> np.ndarray:
     return np.array(values)
 
 
-def _with_nan(values):
-    """The same, with NaN where a value is masked, None or NA."""
-    if isinstance(values, np.ma.MaskedArray):
-        if not np.ma.getmaskarray(values).any() or values.dtype.kind not in "biuf":
-            return values
-        precision = values.dtype if values.dtype.kind == "f" else np.float64
-        return values.astype(precision).filled(np.nan)
-    kinds = _kinds(values)
-    if kinds and kinds <= set("biuf"):
-        if not _is_nullable(values):
-            return values.to_numpy()
-        return values.to_numpy(dtype=float, na_value=np.nan)
-    if kinds:
-        values = values.to_numpy(dtype=object)
-    if isinstance(values, np.ndarray) and values.dtype == object:
-        values = values.tolist()
-    if isinstance(values, list | tuple):
-        return [_with_nan(x) if _may_miss(x) else x for x in values]
-    return math.nan if values is None or _is_missing(values) else values
-
-
-def _may_miss(value) -> bool:
-    """Can `value` be missing, or hold something that is?"""
-    return not isinstance(value, int | float | np.number | str | Tensor)
-
-
-def _is_missing(value) -> bool:
-    return value is np.ma.masked or type(value).__name__ == "NAType"  # of pandas
-
-
-def _kinds(values) -> set[str]:
+def column_kinds(values) -> set[str]:
     """The kinds of the columns of a pandas Series or DataFrame; empty for all else."""
     if not hasattr(values, "to_numpy") or not hasattr(values, "isna"):
         return set()
@@ -165,7 +91,7 @@ def _kinds(values) -> set[str]:
     return {getattr(dtype, "kind", "O") for dtype in columns}
 
 
-def _is_nullable(values) -> bool:
+def is_nullable(values) -> bool:
     columns = values.dtypes if hasattr(values, "columns") else [values.dtype]
     return not all(isinstance(dtype, np.dtype) for dtype in columns)
 
@@ -228,25 +154,74 @@ def as_kind(name: str, value, kind: type):
     return value
 
 
-def as_lengths(lengths, steps: tuple[int, ...]) -> Tensor:
-    """`lengths` as (N,) integers from 1 to T, for `steps` (N, T). Raises ValueError."""
-    lengths = as_tensor("lengths", lengths)
-    if len(steps) != 2:
-        raise ValueError(
-            f"lengths: given for observations of one sequence, {steps[0]} steps, needs a"
-            " batch (N, T): one row a sequence, padded to the longest"
+def as_instance(name: str, value, kind: type):
+    """`value`, which is a model or `Potentials` of class `kind`. Raises TypeError."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name}: got {type(value).__name__}, needs {_article(kind.__name__)}"
         )
-    if tuple(lengths.shape) != (steps[0],):
+    return value
+
+
+def as_probs(name: str, values, shape: str) -> Tensor:
+    """`values` as a floating-point tensor whose last axis sums to one; a copy.
+
+    `shape`, such as "(K, V)", says how many axes are needed. Lists and integers become
+    float64, half precision float32.
+
+    Raises:
+        ValueError: naming the argument, what was found and what is needed.
+    """
+    probs = as_tensor(name, values).clone()
+    precision = probs.dtype
+    if not probs.is_floating_point():
+        probs = probs.double()
+    else:
+        probs = probs.to(torch.promote_types(precision, torch.float32))
+    if probs.ndim != shape.count(",") + (not shape.endswith(",)")) or 0 in probs.shape:
         raise ValueError(
-            f"lengths: got shape {tuple(lengths.shape)}, needs ({steps[0]},), one for each"
-            " sequence"
+            f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty"
         )
-    whole = lengths.dtype in WHOLE
-    if not whole or lengths.long().min() < 1 or lengths.long().max() > steps[1]:
+    half = probs.dtype != precision and precision.is_floating_point
+    eps = torch.finfo(precision if half else probs.dtype).eps
+    try:
+        _check_probs(name, probs.detach(), max(1e-6, eps**0.5))
+    except RuntimeError as error:
         raise ValueError(
-            f"lengths: got {told(lengths.tolist())}, needs integers from 1 to {steps[1]}"
+            f"{name}: got a tensor whose numbers cannot be read, as inside of"
+            " torch.func.vmap; needs a loop over models, or a batch of sequences (N, T)"
+        ) from error
+    return probs / probs.sum(-1, keepdim=True) if half else probs
+
+
+def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
+    """Raise ValueError unless each row is a distribution."""
+    sums = probs.sum(-1)
+    off = (sums - 1).abs() > tolerance
+    if probs.amin() >= 0 and not off.any():  # False for NaN, too
+        return
+    wrong = ~((probs >= 0) & probs.isfinite())
+    if wrong.any():
+        where = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"{name}: {probs[tuple(where)].item():g} at {where}, needs probabilities, 0 to 1"
         )
-    return lengths.long()
+    row = f"row {off.nonzero()[0].item()} " if probs.ndim == 2 else ""
+    turned = probs.ndim == 2 and ((probs.sum(0) - 1).abs() <= tolerance).all()
+    hint = "; its columns do, is it transposed?" if turned else ""
+    raise ValueError(f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}")
+
+
+def warn(message: str) -> None:
+    """Warn, and name the line outside of hmmlib that led here."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals["__name__"].split(".")[0] in INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "AEHIO" else f"a {name}"
 
 
 def told(value) -> str:

@@ -1,11 +1,12 @@
-"""Graphical models as pictures. Empty is hidden, shaded observed, a dot a parameter.
+"""Graphical models as pictures: white nodes are hidden, grey observed, black dots parameters.
 
-Every function draws on `ax`, or on a new figure, and returns the matplotlib Axes.
-Labels are the caller's; `$...$` is mathematics. Layout is by hand, since a chain *is* a
-grid; nodes, arrows and labels are networkx's.
+Every function draws on `ax`, or on a new figure without it, and returns the matplotlib
+Axes. A label may hold mathematics between dollar signs. Positions are computed here,
+since a chain is a grid; networkx draws nodes, edges and labels.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import networkx as nx
@@ -17,7 +18,8 @@ from matplotlib.transforms import offset_copy
 from hmmlib.palette import legible
 
 HIDDEN, OBSERVED, INK = "white", "#c8c8c8", "black"
-NODE_SIZE, STATE_SIZE = 1500, 2600  # area in points squared, as networkx has it
+NODE_SIZE, STATE_SIZE = 1500, 2600  # areas in square points, as networkx takes them
+RADIUS, BENT = 1.5, "arc3,rad=0.25"  # the circle of states, and the arrows between them
 
 
 def unrolled(
@@ -25,19 +27,26 @@ def unrolled(
 ) -> Axes:
     """The chain step by step: T hidden nodes in a row, an observed node under each.
 
-    `hidden` and `observed` are T labels each, for instance `["$z_1$", "$z_2$"]` and
-    `["walk", "shop"]`; None draws no observed node. Raises ValueError unless there are
-    as many of one as of the other, and at least one.
+    Args:
+        hidden: T labels, such as `["$z_1$", "$z_2$"]`.
+        observed: T labels, such as `["walk", "shop"]`; None leaves out the node.
+
+    Raises:
+        ValueError: if the numbers of labels differ, or are 0.
+
+    Example:
+        >>> ax = unrolled(["$z_1$", "$z_2$", "$z_3$"], ["walk", None, "clean"])
     """
     if len(hidden) != len(observed) or not hidden:
         raise ValueError(
-            f"observed: got {len(observed)} labels, needs as many as hidden, {len(hidden)}, and one"
+            f"observed: got {len(observed)} labels, needs as many as hidden, {len(hidden)},"
+            " and at least 1"
         )
     graph = nx.DiGraph()
     for t in range(len(hidden)):
-        graph.add_node(("z", t), label=hidden[t], pos=(t, 0), color=HIDDEN)
+        _place(graph, ("z", t), hidden[t], (t, 0))
         if observed[t] is not None:
-            graph.add_node(("x", t), label=observed[t], pos=(t, -1), color=OBSERVED)
+            _place(graph, ("x", t), observed[t], (t, -1), OBSERVED)
             graph.add_edge(("z", t), ("x", t))
         if t:
             graph.add_edge(("z", t - 1), ("z", t))
@@ -49,37 +58,40 @@ def unrolled(
 def factorial(
     chains: Sequence[Sequence[str]], observed: Sequence[str], ax: Axes | None = None
 ) -> Axes:
-    """Several hidden chains above one row of observations, which all of them feed.
+    """M hidden chains in rows, and below them the observations that depend on them all.
 
-    `chains` is M lists of T labels, `observed` T labels. Raises ValueError unless they are
-    equally long, and at least one.
+    Args:
+        chains: M lists of T labels.
+        observed: T labels.
+
+    Raises:
+        ValueError: if the numbers of labels differ, or are 0.
+
+    Example:
+        >>> ax = factorial([["$a_1$", "$a_2$"], ["$b_1$", "$b_2$"]], ["$x_1$", "$x_2$"])
     """
     if not chains or not observed or {len(c) for c in chains} != {len(observed)}:
         found = [len(chain) for chain in chains]
         raise ValueError(
             f"chains: got {found} labels, needs {len(observed)}, one for each observation"
         )
-    graph, low = nx.DiGraph(), len(chains)
-    shift = 0.2 * low  # of each row, so that no arrow crosses a node
-    apart = max(1.0, 0.85 * shift * (low - 1))
-    for t in range(len(observed)):
-        middle = t * apart + shift / 2 * (low - 1)
+    num_chains, num_steps = len(chains), len(observed)
+    shift = (
+        0.2 * num_chains
+    )  # of each row to the right, so that no arrow crosses a node
+    slant = shift * (num_chains - 1)  # from the first row to the last
+    apart = max(1.0, 0.85 * slant)
+    graph = nx.DiGraph()
+    for t in range(num_steps):
         for m, chain in enumerate(chains):
-            place = (t * apart + shift * m, -0.75 * m)
-            graph.add_node((m, t), label=chain[t], pos=place, color=HIDDEN)
+            _place(graph, (m, t), chain[t], (t * apart + shift * m, -0.75 * m))
             if t:
                 graph.add_edge((m, t - 1), (m, t))
-        graph.add_node(
-            ("x", t),
-            label=observed[t],
-            pos=(middle, -0.75 * low - 0.15),
-            color=OBSERVED,
-        )
-        for m in range(low):
-            graph.add_edge((m, t), ("x", t))
-    wider = (apart * (len(observed) - 1) + shift * (low - 1)) / (len(observed) - 0.6)
-    wider = max(wider, 0.7)
-    ax = _canvas(ax, min(1.5 * len(observed) * wider, 7.0), 0.8 * low + 1.7)
+        low = (t * apart + slant / 2, -0.75 * num_chains - 0.15)
+        _place(graph, ("x", t), observed[t], low, OBSERVED)
+        graph.add_edges_from(((m, t), ("x", t)) for m in range(num_chains))
+    wider = max((apart * (num_steps - 1) + slant) / (num_steps - 0.6), 0.7)
+    ax = _canvas(ax, min(1.5 * num_steps * wider, 7.0), 0.8 * num_chains + 1.7)
     _render(graph, ax, node_size=1100)
     return ax
 
@@ -89,50 +101,41 @@ def state_diagram(
     labels: Sequence[str],
     colors: Sequence[str] | None = None,
     ax: Axes | None = None,
-):
+) -> Axes:
     """The states, and an arrow with its probability for each possible move.
 
-    `transition_matrix` is (K, K), row: the state left, column: the state entered;
-    `labels` and `colors` have K entries. Two states stand side by side, more on a
-    circle. Raises ValueError when the sizes disagree.
+    Two states stand side by side, more on a circle.
+
+    Args:
+        transition_matrix: (K, K); row: the state left, column: the state entered.
+        labels: K names of states.
+        colors: K colours or more, white without them.
+
+    Raises:
+        ValueError: if the matrix does not have a row and a column for each label.
+
+    Example:
+        >>> ax = state_diagram([[0.7, 0.3], [0.4, 0.6]], ["Rainy", "Sunny"])
     """
     matrix = np.asarray(transition_matrix)
     num_states = len(labels)
     if matrix.shape != (num_states, num_states):
         needs = f"({num_states}, {num_states}), a row and a column for each label"
         raise ValueError(f"transition_matrix: got shape {matrix.shape}, needs {needs}")
+    colors = colors or [HIDDEN] * num_states
     angles = np.pi - 2 * np.pi * np.arange(num_states) / num_states
-    outward = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    outward = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (K, 2)
     graph = nx.DiGraph()
-    for k, place in enumerate(outward):
-        graph.add_node(
-            k,
-            label=labels[k],
-            pos=tuple(1.5 * place),
-            color=colors[k] if colors else HIDDEN,
-        )
-    graph.add_weighted_edges_from(
-        (i, j, matrix[i, j]) for i, j in np.argwhere(matrix > 0).tolist() if i != j
-    )
+    for k in range(num_states):
+        _place(graph, k, labels[k], tuple(RADIUS * outward[k]), colors[k])
+    moves = np.argwhere(matrix > 0).tolist()
+    graph.add_edges_from((i, j) for i, j in moves if i != j)
     ax = _canvas(ax, 5.4, 1.6 if num_states <= 2 else 4.6)
-    _render(graph, ax, node_size=STATE_SIZE, connectionstyle="arc3,rad=0.25")
-    nx.draw_networkx_edge_labels(
-        graph,
-        nx.get_node_attributes(graph, "pos"),
-        {
-            edge: f"{weight:.2g}"
-            for edge, weight in nx.get_edge_attributes(graph, "weight").items()
-        },
-        ax=ax,
-        connectionstyle="arc3,rad=0.25",
-        font_size=11,
-        node_size=STATE_SIZE,
-        rotate=False,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-    )
-    for k, place in enumerate(outward):
+    _render(graph, ax, node_size=STATE_SIZE, connectionstyle=BENT)
+    _edge_labels(graph, {(i, j): f"{matrix[i, j]:.2g}" for i, j in graph.edges}, ax)
+    for k in range(num_states):
         if matrix[k, k] > 0:
-            _loop(ax, tuple(1.5 * place), place, f"{matrix[k, k]:.2g}", STATE_SIZE)
+            _loop(outward[k], f"{matrix[k, k]:.2g}", ax)
     return ax
 
 
@@ -146,56 +149,35 @@ def trellis(
 ) -> Axes:
     """Every path through K states in T steps: a row for a state, a column for a step.
 
-    `states` are K labels on the left, `steps` T labels below, such as what was
-    observed; `values` (T, K) numbers inside the nodes; `path`, T integers, is drawn
-    bold. Raises ValueError when the sizes disagree.
+    Args:
+        states: K labels on the left.
+        steps: T labels below, such as what was observed.
+        values: (T, K) numbers inside the nodes.
+        path: T states, drawn bold.
+        colors: K colours or more, white without them.
+
+    Raises:
+        ValueError: if the sizes disagree, or `path` has a state that does not exist.
+
+    Example:
+        >>> ax = trellis(["Rainy", "Sunny"], ["walk", "shop", "clean"], path=[1, 0, 0])
     """
     num_steps, num_states = len(steps), len(states)
-    path = None if path is None else np.asarray(path).tolist()
     if values is not None and np.shape(values) != (num_steps, num_states):
         raise ValueError(
             f"values: got shape {np.shape(values)}, needs ({num_steps}, {num_states})"
         )
-    if path is not None and (
-        len(path) != num_steps or not set(path) <= set(range(num_states))
-    ):
-        raise ValueError(
-            f"path: got {path}, needs {num_steps} states below {num_states}"
-        )
-    graph = nx.DiGraph()
-    for t in range(num_steps):
-        for k in range(num_states):
-            label = "" if values is None else _short(values[t][k])
-            color = colors[k] if colors else HIDDEN
-            graph.add_node((t, k), label=label, pos=(t, -0.8 * k), color=color)
-    everywhere = range(num_states)
-    for t in range(1, num_steps):
-        graph.add_edges_from(
-            ((t - 1, i), (t, j)) for i in everywhere for j in everywhere
-        )
-    taken = (
-        set()
-        if path is None
-        else {((t, path[t]), (t + 1, path[t + 1])) for t in range(num_steps - 1)}
-    )
+    path = [] if path is None else _as_path(path, num_steps, num_states)
+    colors = (colors or [HIDDEN] * num_states)[:num_states]
+    graph = _every_path(num_steps, colors, values)
+    bold = set(pairwise(enumerate(path)))
+    widths = [3.5 if edge in bold else 1.0 for edge in graph.edges]
     ax = _canvas(ax, 1.2 + 1.3 * num_steps, 0.4 + 0.95 * num_states)
-    _render(
-        graph,
-        ax,
-        width=[3.5 if edge in taken else 1.0 for edge in graph.edges],
-        font_size=10,
-    )
+    _render(graph, ax, width=widths, font_size=10)
     for k, label in enumerate(states):
-        ax.text(-0.32, -0.8 * k, legible(label), ha="right", va="center", fontsize=12)
+        _write(label, (-0.32, -0.8 * k), ax, fontsize=12, ha="right")
     for t, label in enumerate(steps):
-        ax.text(
-            t,
-            -0.8 * num_states + 0.2,
-            legible(label),
-            ha="center",
-            va="center",
-            fontsize=11,
-        )
+        _write(label, (t, -0.8 * num_states + 0.2), ax, fontsize=11)
     ax.set(xlim=(-0.75, num_steps - 0.6), ylim=(-0.8 * num_states, 0.42))
     return ax
 
@@ -209,89 +191,118 @@ def plate(
 ) -> Axes:
     """The model in plate notation: the box stands for N independent sequences.
 
-    `hidden` and `observed` label the first two steps and the last. `parameters` label the
-    start, the transition and the emission; they stand outside, since all sequences share
-    them.
+    Args:
+        hidden: labels of the first two hidden nodes and the last.
+        observed: labels of the observed nodes below them.
+        parameters: labels of the start, the transition and the emission, outside the box
+            because all sequences share them.
+        plate_label: what the box repeats.
+
+    Example:
+        >>> ax = plate(plate_label="$n = 1, …, 100$")
     """
     graph = nx.DiGraph()
     columns = (0, 1, 2.4)  # with dots between the second and the last
     for t, column in enumerate(columns):
-        graph.add_node(("z", t), label=hidden[t], pos=(column, 0), color=HIDDEN)
-        graph.add_node(("x", t), label=observed[t], pos=(column, -1), color=OBSERVED)
+        _place(graph, ("z", t), hidden[t], (column, 0))
+        _place(graph, ("x", t), observed[t], (column, -1), OBSERVED)
         graph.add_edge(("z", t), ("x", t))
         if t:
             graph.add_edge(("z", t - 1), ("z", t))
     places = [(-1, 0), (1.35, 0.95), (0.5, -2.05)]
     reached = [[("z", 0)], [("z", 1), ("z", 2)], [("x", t) for t in range(3)]]
     for m, place in enumerate(places):
-        graph.add_node(m, label="", pos=place, color=INK)
+        _place(graph, m, "", place, INK)
         graph.add_edges_from((m, node) for node in reached[m])
     ax = _canvas(ax, 5.0, 3.9)
     box = {"boxstyle": "round,pad=0,rounding_size=0.08", "fill": False}
     ax.add_patch(FancyBboxPatch((-0.5, -1.65), 3.4, 2.15, edgecolor=INK, **box))
-    ax.text(2.85, -1.6, legible(plate_label), ha="right", va="bottom", fontsize=11)
-    _render(
-        graph, ax, node_size=[60 if node in range(3) else NODE_SIZE for node in graph]
-    )
+    _write(plate_label, (2.85, -1.6), ax, fontsize=11, ha="right", va="bottom")
+    sizes = [60 if node in range(3) else NODE_SIZE for node in graph]
+    _render(graph, ax, node_size=sizes)
     dots = {"facecolor": "white", "edgecolor": "none", "pad": 2}
-    ax.text(1.65, 0, "…", ha="center", va="center", fontsize=13, bbox=dots)
+    _write("…", (1.65, 0), ax, fontsize=13, bbox=dots)
     for label, (x, y) in zip(parameters, places, strict=True):
-        ax.text(x - 0.12, y, legible(label), ha="right", va="center", fontsize=13)
+        _write(label, (x - 0.12, y), ax, fontsize=13, ha="right")
     return ax
 
 
-def _loop(
-    ax: Axes,
-    place: tuple[float, float],
-    outward: np.ndarray,
-    label: str,
-    node_size: float,
-) -> None:
-    """An arrow from a node to itself, on its outer side; sizes in points."""
-    radius = np.sqrt(node_size) / 2
+def _as_path(path, num_steps: int, num_states: int) -> list[int]:
+    """`path` as T states of `range(num_states)`. Raises ValueError."""
+    path = np.asarray(path).tolist()
+    if len(path) != num_steps or not set(path) <= set(range(num_states)):
+        raise ValueError(
+            f"path: got {path}, needs {num_steps} states from 0 to {num_states - 1}"
+        )
+    return path
+
+
+def _every_path(num_steps: int, colors: Sequence[str], values) -> nx.DiGraph:
+    """The graph of a trellis: nodes (t, k) with their values, and every move."""
+    graph, states = nx.DiGraph(), range(len(colors))
+    for t in range(num_steps):
+        for k in states:
+            label = "" if values is None else _short(values[t][k])
+            _place(graph, (t, k), label, (t, -0.8 * k), colors[k])
+    for t in range(1, num_steps):
+        graph.add_edges_from(((t - 1, i), (t, j)) for i in states for j in states)
+    return graph
+
+
+def _short(number: float) -> str:
+    """The number with three digits if they fit into a node, else with two."""
+    text = f"{number:.3g}"
+    return text if len(text) <= 6 else f"{number:.2g}"
+
+
+def _loop(outward: np.ndarray, label: str, ax: Axes) -> None:
+    """An arrow from a state to itself, on the outer side of the circle of states."""
+    place, radius = tuple(RADIUS * outward), np.sqrt(STATE_SIZE) / 2  # in points
     along = np.array([-outward[1], outward[0]])
-    head, tail = (radius * (0.9 * outward + side * 0.45 * along) for side in (1, -1))
-    at = [
-        offset_copy(ax.transData, ax.figure, *point, units="points")
-        for point in (head, tail)
-    ]
+    head, tail = (
+        offset_copy(ax.transData, ax.figure, *(radius * point), units="points")
+        for point in (0.9 * outward + 0.45 * along, 0.9 * outward - 0.45 * along)
+    )
     arrow = {
         "arrowstyle": "-|>,head_width=0.3,head_length=0.6",
+        "connectionstyle": "arc3,rad=1.7",
         "color": INK,
         "lw": 1.2,
         "shrinkA": 0,
         "shrinkB": 0,
     }
-    arrow["connectionstyle"] = "arc3,rad=1.7"
     ax.annotate(
-        "",
-        place,
-        place,
-        xycoords=at[0],
-        textcoords=at[1],
-        arrowprops=arrow,
+        "", place, place, xycoords=head, textcoords=tail, arrowprops=arrow,
         annotation_clip=False,
-    )
-    sideways = ("right", "center", "left")[1 + round(outward[0])]
+    )  # fmt: skip
+    side = ("right", "center", "left")[1 + round(outward[0])]
     ax.annotate(
-        legible(label),
-        place,
-        (1.75 * radius + 2) * outward,
-        textcoords="offset points",
-        ha=sideways,
-        va="center",
-        fontsize=11,
-    )
+        legible(label), place, (1.75 * radius + 2) * outward,
+        textcoords="offset points", ha=side, va="center", fontsize=11,
+    )  # fmt: skip
 
 
-def _short(number: float) -> str:
-    """Three digits if they fit into a circle, else two."""
-    text = f"{number:.3g}"
-    return text if len(text) <= 6 else f"{number:.2g}"
+def _edge_labels(graph: nx.DiGraph, labels: dict, ax: Axes) -> None:
+    """Write a label on each bent arrow of a state diagram."""
+    nx.draw_networkx_edge_labels(
+        graph, nx.get_node_attributes(graph, "pos"), labels, ax=ax,
+        connectionstyle=BENT, font_size=11, node_size=STATE_SIZE, rotate=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+    )  # fmt: skip
+
+
+def _write(label: str, place: tuple[float, float], ax: Axes, **style) -> None:
+    """Write a label, centred unless `style` says otherwise."""
+    ax.text(*place, legible(label), **{"ha": "center", "va": "center"} | style)
+
+
+def _place(graph: nx.DiGraph, node, label: str, place: tuple, color=HIDDEN) -> None:
+    """Add a node with all that `_render` needs."""
+    graph.add_node(node, label=label, pos=place, color=color)
 
 
 def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
-    """An empty stage of `width` x `height` inches, unless the caller has one."""
+    """`ax`, or the Axes of a new figure of `width` x `height` inches, without a frame."""
     if ax is None:
         _, ax = plt.subplots(figsize=(width, height), dpi=144, layout="constrained")
     ax.set_axis_off()
@@ -299,13 +310,9 @@ def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def _render(
-    graph: nx.DiGraph,
-    ax: Axes,
-    node_size=NODE_SIZE,
-    connectionstyle="arc3",
-    width=1.2,
+    graph: nx.DiGraph, ax: Axes, node_size=NODE_SIZE, connectionstyle="arc3", width=1.2,
     font_size=12,
-) -> None:
+) -> None:  # fmt: skip
     """Draw a graph whose nodes carry `pos`, `label` and `color`."""
     place = nx.get_node_attributes(graph, "pos")
     nx.draw_networkx_nodes(

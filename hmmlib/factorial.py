@@ -27,15 +27,16 @@ from hmmlib.checks import (
     as_count,
     as_kind,
     as_number,
+    as_probs,
     as_seed,
-    as_steps,
     as_tensor,
     told,
 )
 from hmmlib.emissions import in_support, log_prob, parameters, rebuilt
-from hmmlib.hmm import HMM, Sample, as_probs
+from hmmlib.hmm import HMM, Sample
 from hmmlib.inference import BestPath, Smoothed, smooth_states, viterbi
 from hmmlib.logs import log, logsumexp
+from hmmlib.observations import as_steps
 from hmmlib.recursion import (
     Potentials,
     backward,
@@ -290,7 +291,7 @@ class FactorialHMM:
         return log_initial, tuple(log(a) for a in self.transition_matrices)
 
     def _observations(self, observations) -> Tensor:
-        return as_steps(observations, self.emission.event_shape, ragged=False).to(
+        return as_steps(observations, self.emission.event_shape).to(
             self.initial_probs[0].dtype
         )
 

@@ -1,31 +1,33 @@
 """The model: how the hidden state starts, how it moves, and what it emits."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Normal
+from torch.distributions import Distribution
 
-from hmmlib.checks import as_count, as_lengths, as_seed, as_steps, as_tensor
-from hmmlib.emissions import (  # noqa: F401  (some are also imported from here)
-    in_support,
-    innermost,
-    log_prob,
-    of_valid,
+from hmmlib.checks import as_count, as_probs, as_seed, told
+from hmmlib.emissions import (
+    as_emission,
+    check_support,
+    counted_probs,
+    draw,
+    log_likelihoods,
+    lookup,
     parameters,
-    rebuilt,
-    symbol_log_probs,
+    surely_in_support,
 )
-from hmmlib.kernels import copied_rows, copied_values, sum_to_one
-from hmmlib.logs import log
+from hmmlib.engines import pick
+from hmmlib.engines.answers import BestPath, Filtered, Smoothed, Totals
+from hmmlib.engines.compact import Compact, in_full
+from hmmlib.logs import logs
+from hmmlib.observations import Observed, read
 from hmmlib.recursion import Potentials
-from hmmlib.scores import Scores
-
-SYMBOLS = (torch.int64, torch.int32, torch.uint8)
-READINGS = (torch.float64, torch.float32)
+from hmmlib.stationary import stationary_probs
+from hmmlib.storage import load, save
 
 
 class Sample(NamedTuple):
@@ -35,67 +37,79 @@ class Sample(NamedTuple):
     observations: Tensor  #: the same, and then *event_shape
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HMM:
     """A hidden Markov model: p(z_1) p(x_1 | z_1) p(z_2 | z_1) p(x_2 | z_2) ...
 
-    initial_probs      (K,)    p(z_1); sums to one
-    transition_matrix  (K, K)  row: the state left, column: the state entered; rows sum to one
-    emission           a `torch.distributions` object with batch_shape (K,), one for each state;
-                       a (K, V) matrix, rows summing to one, stands for `Categorical(matrix)`
+    Args:
+        initial_probs: (K,), p(z_1); sums to one.
+        transition_matrix: (K, K), row: the state left, column: the state entered; rows sum
+            to one.
+        emission: a `torch.distributions` object with batch_shape (K,), one entry a state;
+            a (K, V) matrix, rows summing to one, stands for `Categorical(matrix)`.
+        symbols: V names, if observations are given by name.
 
     Lists become float64 tensors, half precision float32; the dtype of other arrays and
-    tensors is kept, and what is given is copied. Raises ValueError, naming the argument,
-    what was found and what is needed. Taught in chapter 1.
+    tensors is kept, and what is given is copied. Taught in chapter 1.
 
-    >>> weather = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
-    >>> weather.num_states
-    2
+    The verbs take observations in any form that `hmmlib.observations.read` knows:
+
+        observations  (T, *event_shape), or (N, T, *event_shape) for a batch: a tensor, an
+                      array, a list, a Series, a DataFrame (one sequence, a row each step),
+                      or a list of sequences of different lengths; NaN, None, NA or a mask
+                      where an observation is missing
+        lengths       (N,) integers, for a padded batch; the rest is not read
+        observed      (T,) or (N, T) booleans, False where an observation is missing
+
+    A missing observation says nothing of the state: its log-likelihood is 0 in every state.
+    A NaN in one component of a vector is that component missing, where the family is a
+    product or a Gaussian, and else the whole step.
+
+    Raises:
+        ValueError: naming the argument, what was found and what is needed: parameters that
+            do not fit together; empty sequences, shapes that disagree, values that no state
+            can emit, such as a symbol out of range, and posteriors of impossible data.
+
+    Example:
+        >>> weather = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+        >>> weather.viterbi([1, 1, 0, 0]).states
+        tensor([0, 0, 1, 1])
     """
 
     initial_probs: Tensor
     transition_matrix: Tensor
     emission: Distribution
+    symbols: Sequence[str] | None = None
 
     def __post_init__(self):
         initial_probs = as_probs("initial_probs", self.initial_probs, "(K,)")
-        num_states = len(initial_probs)
-        transition_matrix = as_probs(
-            "transition_matrix", self.transition_matrix, "(K, K)"
+        size = len(initial_probs)
+        matrix = as_probs("transition_matrix", self.transition_matrix, "(K, K)")
+        if tuple(matrix.shape) != (size, size):
+            raise ValueError(
+                f"transition_matrix: got shape {tuple(matrix.shape)}, needs {(size, size)}"
+                " to go with initial_probs"
+            )
+        emission = as_emission(self.emission, size)
+        symbols = _as_symbols(self.symbols, emission)
+        self.__dict__.update(
+            initial_probs=initial_probs,
+            transition_matrix=matrix,
+            emission=emission,
+            symbols=symbols,
         )
-        if tuple(transition_matrix.shape) != (num_states, num_states):
-            found, needs = tuple(transition_matrix.shape), (num_states, num_states)
-            raise ValueError(
-                f"transition_matrix: got shape {found}, needs {needs} to go with initial_probs"
-            )
-        emission = self.emission
-        if not isinstance(emission, Distribution):
-            # Looked at here, and better than torch would: it normalises in silence.
-            probs = as_probs("emission", emission, "(K, V)")
-            emission = of_valid(Categorical, probs=probs)
-        if tuple(emission.batch_shape) != (num_states,):
-            found = tuple(emission.batch_shape)
-            turned = (
-                isinstance(emission, Categorical)
-                and emission.probs.ndim == 2
-                and emission.probs.shape[1] == num_states
-            )
-            hint = "; is its matrix transposed? Rows are states" if turned else ""
-            raise ValueError(
-                f"emission: got batch_shape {found}, needs ({num_states},), one a state{hint}"
-            )
-        object.__setattr__(self, "initial_probs", initial_probs)
-        object.__setattr__(self, "transition_matrix", transition_matrix)
-        object.__setattr__(self, "emission", emission)
 
     @classmethod
-    def of_checked(cls, initial_probs, transition_matrix, emission) -> "HMM":
+    def of_checked(
+        cls, initial_probs, transition_matrix, emission, symbols=None
+    ) -> "HMM":
         """The model of tensors that are known to be right: neither looked at nor copied."""
         model = object.__new__(cls)
         model.__dict__.update(
             initial_probs=initial_probs,
             transition_matrix=transition_matrix,
             emission=emission,
+            symbols=symbols,
         )
         return model
 
@@ -104,161 +118,97 @@ class HMM:
         """K."""
         return len(self.initial_probs)
 
+    def read(self, observations, lengths=None, observed=None) -> Observed:
+        """The observations, read and checked once; every verb takes them as they are then."""
+        if isinstance(observations, Observed) and observations.checked:
+            return observations
+        shape, device = self.emission.event_shape, self.initial_probs.device
+        found = read(observations, shape, lengths, observed, self.symbols)
+        values = found.values.to(device)
+        if values.is_floating_point():
+            values = values.to(self.initial_probs.dtype)
+        if found.lengths is not None or not surely_in_support(self.emission, values):
+            check_support(self.emission, values, found.lengths)
+        return Observed(values, found.lengths, found.index, checked=True)
+
     def potentials(self, observations, lengths=None, observed=None) -> Potentials:
-        """The model and its observations as `Potentials`, ready for inference.
+        """The model and its observations as `Potentials`, ready for inference."""
+        return in_full(self.compact(observations, lengths, observed))
 
-        observations  (T, *event_shape), or (N, T, *event_shape) for a batch: a tensor, an
-                      array, a list, a pandas Series, or a DataFrame, which is one sequence
-                      and for an emission of single values has one column. NaN, None, NA
-                      or a mask, in any component, means that the step is missing. A column
-                      (T, 1) of single values is refused, unless `lengths` says that these
-                      are T sequences
-        lengths       (N,) integers, for sequences of different lengths; the rest is not read
-        observed      (T,) or (N, T) booleans, False where an observation is missing
-
-        A missing observation says nothing of the state: its log-likelihood is 0 in
-        every state. Raises ValueError for empty sequences, shapes that disagree, and
-        values that no state can emit, such as a symbol out of range.
-        """
-        log_initial, log_transition, table = self._logarithms()
-        if table is not None and lengths is None and observed is None:
-            scores = self._complete_scores(observations, table)
-            if scores is not None:
-                return Potentials(log_initial, (log_transition,), scores)
-        values, seen = self.observed_values(observations, lengths, observed)
-        return self.potentials_of(values, seen, lengths)
-
-    def potentials_of(self, values: Tensor, seen: Tensor, lengths=None) -> Potentials:
-        """`potentials` of what `observed_values` returned."""
-        log_initial, log_transition, table = self._logarithms()
-        if lengths is not None:
-            lengths = as_lengths(lengths, seen.shape).to(seen.device)
-        if type(self.emission) is Categorical:
-            rows = values.long().reshape(-1)
-            if len(rows) < seen.numel():  # one row more: nothing seen
-                table = torch.nn.functional.pad(table, (0, 0, 0, 1))
-                everywhere = rows.new_full(seen.shape, len(table) - 1)
-                rows = everywhere.masked_scatter_(seen, rows)
-            scores = Scores(table, rows=rows.reshape(seen.shape))
-        elif table is not None and not values.requires_grad:
-            everywhere = values.new_full(seen.shape, torch.nan)
-            scores = Scores(table, values=everywhere.masked_scatter_(seen, values))
-        elif len(values) == seen.numel():
-            scores = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
-            scores = scores.reshape(*seen.shape, self.num_states)
-        else:
-            scores = torch.zeros(
-                *seen.shape, self.num_states, dtype=values.dtype, device=values.device
-            )
-            if len(values):
-                said = log_prob(self.emission, values.unsqueeze(1)).to(values.dtype)
-                scores = scores.index_put((seen,), said)
-        return Potentials(log_initial, (log_transition,), scores, lengths)
-
-    def _complete_scores(self, observations, table: Tensor) -> Scores | None:
-        """The scores of a tensor on the CPU without gaps and faults; None for any other."""
-        if (
-            not isinstance(observations, Tensor)
-            or observations.dtype not in SYMBOLS + READINGS
-            or observations.layout is not torch.strided
-            or observations.is_nested
-            or observations.ndim not in (1, 2)
-            or observations.numel() == 0
-            or (observations.shape[1:] == (1,) and len(observations) > 1)
-            or observations.device.type != "cpu"
-            or table.device.type != "cpu"
-            or observations.requires_grad
-        ):
-            return None
-        try:
-            given = np.ascontiguousarray(observations.numpy())
-        except RuntimeError:  # inside of torch.func
-            return None
-        if type(self.emission) is Categorical:
-            rows = np.empty(given.shape, dtype=np.int64)
-            if observations.dtype in SYMBOLS and copied_rows(given, len(table), rows):
-                return Scores(table, rows=torch.from_numpy(rows))
-        elif observations.dtype in READINGS:
-            values = np.empty(given.shape)
-            if copied_values(given, values):
-                return Scores(table, values=torch.from_numpy(values))
-        return None
-
-    def __getstate__(self) -> dict:
-        """The attributes without the cached logarithms, which a copy computes anew."""
-        return {name: x for name, x in self.__dict__.items() if name != "_kept"}
-
-    def _logarithms(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """log initial_probs and transition_matrix, and the table of `Scores`.
-
-        The table is (V, K) for a plain categorical emission, (3, K) for a Gaussian one, None
-        for others. Cached until a tensor is changed in place; not cached if it has gradients.
-        """
-        given = self.initial_probs, self.transition_matrix
-        emission = self.emission
-        if type(emission) is Categorical:
-            given += (emission._param,)
-        elif type(emission) is Normal:
-            given += emission.loc, emission.scale
-        counted = not any(each.is_inference() for each in given)
-        versions = [each._version for each in given] if counted else None
-        kept = self.__dict__.get("_kept")
-        if kept and counted and kept[0] == versions:
-            return kept[1]
-        dtype, table = self.initial_probs.dtype, None
-        if type(emission) is Categorical:
-            table = symbol_log_probs(emission).mT.to(dtype).contiguous()
-        elif type(emission) is Normal:
-            density = -emission.scale.log() - math.log(2 * math.pi) / 2
-            table = torch.stack([density, emission.loc, 1 / emission.scale]).to(dtype)
-        logs = log(self.initial_probs), log(self.transition_matrix), table
-        if counted and not any(each.requires_grad for each in given):
-            object.__setattr__(self, "_kept", (versions, logs))
-        return logs
-
-    def steps_of(self, observations, lengths=None) -> Tensor:
-        """The observations as one tensor (T, *event_shape) or (N, T, *event_shape).
-
-        Read as `potentials` says, but values are not looked at. Raises ValueError.
-        """
-        return as_steps(observations, self.emission.event_shape, lengths)
-
-    def observed_values(
+    def compact(
         self, observations, lengths=None, observed=None
-    ) -> tuple[Tensor, Tensor]:
-        """The observations that are not missing, (n, *event_shape), and where; (T,) or (N, T).
+    ) -> Compact | Potentials:
+        """As `potentials`, but log-likelihoods stay a small table where the family has one."""
+        values, lengths, *_ = self.read(observations, lengths, observed)
+        initial, moves = logs(self.initial_probs, self.transition_matrix)
+        scores = lookup(self.emission, values)
+        if scores is not None:
+            return Compact(initial, (moves,), scores, lengths)
+        scores = log_likelihoods(self.emission, values, initial.dtype)
+        return Potentials(initial, (moves,), scores, lengths)
 
-        Arguments as for `potentials`, whose checks are all made here. Raises ValueError
-        for what it refuses.
+    def log_likelihood(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> Tensor:
+        """log p(x_{1:T}), shape () or (N,): see `inference.log_likelihood`."""
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).log_likelihood(short)
+
+    def filter(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> Filtered:
+        """p(z_t | x_{1:t}), (T, K): see `inference.filter_states`."""
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).filter_states(short)
+
+    def smooth(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> Smoothed:
+        """p(z_t | x_{1:T}), (T, K): see `inference.smooth_states`."""
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).smooth_states(short)
+
+    def viterbi(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> BestPath:
+        """The most probable path and its log joint: see `inference.viterbi`."""
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).viterbi(short)
+
+    def total_counts(
+        self, observations, lengths=None, observed=None, engine=None
+    ) -> Totals:
+        """Expected starts, moves and uses, over all sequences: what Baum-Welch learns from.
+
+        `uses` is how often each state emitted each symbol, (V, K), with one more row for
+        missing ones if there are any; of a Gaussian, the sums of p(z_t | x) times 1,
+        x_t - mean and (x_t - mean)^2, (3, K); of other families p(z_t | x), (T, K).
         """
-        emission, event_shape = self.emission, self.emission.event_shape
-        observations = self.steps_of(observations, lengths).to(
-            self.initial_probs.device, self.initial_probs.dtype
-        )
-        steps = observations.shape[: observations.ndim - len(event_shape)]
-        seen = ~observations.isnan()
-        if event_shape:
-            seen = seen.flatten(len(steps)).all(-1)
-        if observed is not None:
-            observed = as_tensor("observed", observed).to(seen.device)
-            if observed.shape == (*steps, 1):  # a column, as tables give
-                observed = observed.squeeze(-1)
-            if observed.dtype != torch.bool or observed.shape != steps:
-                found = f"{observed.dtype} of shape {tuple(observed.shape)}"
-                raise ValueError(
-                    f"observed: got {found}, needs booleans of shape {tuple(steps)}"
-                )
-            seen = seen & observed
-        if lengths is not None:
-            lengths = as_lengths(lengths, steps).to(seen.device)
-            seen = seen & (
-                torch.arange(steps[-1], device=seen.device) < lengths[:, None]
-            )
-        all_seen = observations.flatten(0, len(steps) - 1)
-        values = all_seen if seen.all() else observations[seen]
-        if len(values):
-            _check_support(emission, values.unsqueeze(1), seen)
-        return values, seen
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).total_counts(short)
+
+    @torch.no_grad()
+    def sample_states(
+        self,
+        observations,
+        num_samples: int,
+        seed: int | None = None,
+        lengths=None,
+        observed=None,
+        engine=None,
+    ) -> Tensor:
+        """Paths drawn from the posterior, (num_samples, T): see `inference.sample_states`."""
+        num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
+        short = self.compact(observations, lengths, observed)
+        return (engine or pick(short)).sample_states(short, num_samples, seed)
+
+    def stationary_probs(self) -> Tensor:
+        """pi = pi A, (K,): how often the chain is in each state, in the long run.
+
+        Raises:
+            ValueError: where the start decides for ever, so that there is more than one.
+        """
+        return stationary_probs(self.transition_matrix)
 
     def sample(
         self,
@@ -270,111 +220,90 @@ class HMM:
 
         With `num_sequences`, N independent ones at once: states (N, T), observations
         (N, T, *event_shape). The same seed gives the same sample, and leaves torch's own
-        random stream untouched. A categorical emission draws only from the row of the
-        state it is in. Raises ValueError for fewer than one step or sequence. Taught in
-        chapter 1.
+        random stream untouched. Raises ValueError for fewer than one step or sequence.
+        Taught in chapter 1.
         """
-        num_steps = as_count("num_steps", num_steps)
-        seed, num_copies = as_seed(seed), 1
-        if num_sequences is not None:
-            num_copies = as_count("num_sequences", num_sequences)
+        num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
+        single = num_sequences is None
+        num_copies = 1 if single else as_count("num_sequences", num_sequences)
         states, observations = [], []
-        with (
-            torch.random.fork_rng(enabled=seed is not None),
-            torch.no_grad(),
-        ):
+        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
             if seed is not None:
                 torch.manual_seed(seed)
             probs = self.initial_probs.expand(num_copies, -1)
             for _ in range(num_steps):
                 state = torch.multinomial(probs, 1).squeeze(1)  # (N,)
                 states.append(state)
-                if isinstance(self.emission, Categorical):
-                    row = self.emission.probs[state]
-                    observations.append(torch.multinomial(row, 1).squeeze(1))
-                else:  # every state emits, and the one we are in is kept
-                    emitted = self.emission.sample((num_copies,))
-                    observations.append(emitted[torch.arange(num_copies), state])
+                observations.append(draw(self.emission, state))
                 probs = self.transition_matrix[state]
         sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
-        return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
+        return Sample(*(x[0] for x in sample)) if single else sample
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a JSON file: see `hmmlib.storage`."""
+        save(path, "HMM", self.content())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "HMM":
+        """The model that `save` wrote, to the last bit.
+
+        Raises:
+            ValueError: for a file that is damaged, of another kind, or from a later format.
+        """
+        return cls.of_content(load(path, "HMM"))
+
+    def content(self) -> dict:
+        """What `save` writes, by name."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    @classmethod
+    def of_content(cls, content: dict) -> "HMM":
+        """The model of what `content` returned."""
+        symbols = content["symbols"]
+        names = None if symbols is None else tuple(symbols)
+        return cls.of_checked(**{**content, "symbols": names})
+
+    def __repr__(self) -> str:
+        """The tables, four digits of each number."""
+        emitted = parameters(self.emission).items()
+        tables = [
+            ("initial_probs", self.initial_probs),
+            ("transition_matrix", self.transition_matrix),
+            *((f"{type(self.emission).__name__} {name}", x) for name, x in emitted),
+        ]
+        lines = [f"HMM of {self.num_states} states"]
+        lines += [f"{name}\n{as_table(values)}" for name, values in tables]
+        if self.symbols is not None:
+            lines.append(f"symbols  {', '.join(self.symbols)}")
+        return "\n".join(lines)
 
 
-def as_probs(name: str, values, shape: str) -> Tensor:
-    """`values` as a floating-point tensor whose last axis sums to one.
+FIELDS = ("initial_probs", "transition_matrix", "emission", "symbols")
 
-    `shape`, such as "(K, V)", says how many axes are needed. Lists and integers become
-    float64, half precision float32. Raises ValueError, naming the argument, for anything else.
-    """
-    probs = as_tensor(name, values).clone()
-    precision = probs.dtype
-    if not probs.is_floating_point():
-        probs = probs.double()
-    else:
-        probs = probs.to(torch.promote_types(precision, torch.float32))
-    if probs.ndim != shape.count(",") + (not shape.endswith(",)")) or 0 in probs.shape:
-        raise ValueError(
-            f"{name}: got shape {tuple(probs.shape)}, needs {shape}, not empty"
-        )
-    half = probs.dtype != precision and precision.is_floating_point
-    eps = torch.finfo(precision if half else probs.dtype).eps
-    tolerance = max(1e-6, eps**0.5)
+
+def as_table(values: Tensor) -> str:
+    """Numbers in rows and columns, four digits of each; a vector in one row."""
+    values = values.detach()
+    rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
+    cells = [[f"{x:.4g}" for x in row] for row in rows.tolist()]
+    width = max(len(cell) for row in cells for cell in row)
+    return "\n".join("  " + "  ".join(c.rjust(width) for c in row) for row in cells)
+
+
+def _as_symbols(symbols, emission: Distribution) -> tuple[str, ...] | None:
+    """`symbols` as V different names. Raises ValueError."""
+    if symbols is None:
+        return None
     try:
-        if probs.device.type == "cpu" and probs.dtype is torch.float64:
-            rows = probs.detach().contiguous().numpy().reshape(-1, probs.shape[-1])
-            if sum_to_one(rows, tolerance):
-                return probs
-    except RuntimeError:
-        pass  # inside of torch.func, which shows its numbers to torch alone
-    try:
-        _check_probs(name, probs, tolerance)
-    except RuntimeError as error:
+        names = tuple(symbols)
+        right = all(isinstance(x, str) for x in names) and len(set(names)) == len(names)
+    except TypeError:
+        names, right = (), False
+    if not right or isinstance(symbols, str):
+        raise ValueError(f"symbols: got {told(symbols)}, needs V different names")
+    sizes = {probs.shape[-1] for probs in counted_probs(emission)}
+    if sizes and len(names) not in sizes:
         raise ValueError(
-            f"{name}: got a tensor whose numbers cannot be looked at, as inside of"
-            " torch.func.vmap; needs a loop over models, or a batch of sequences (N, T)"
-        ) from error
-    return probs / probs.sum(-1, keepdim=True) if half else probs
-
-
-def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
-    """Raise ValueError unless each row is a distribution."""
-    wrong = ~((probs >= 0) & probs.isfinite())
-    if wrong.any():
-        where = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"{name}: {probs[tuple(where)].item():g} at {where}, needs probabilities, 0 to 1"
+            f"symbols: got {len(names)} names, needs {max(sizes)}, one a symbol"
         )
-    sums = probs.sum(-1)
-    off = (sums - 1).abs() > tolerance
-    if off.any():
-        row = f"row {off.nonzero()[0].item()} " if probs.ndim == 2 else ""
-        turned = probs.ndim == 2 and ((probs.sum(0) - 1).abs() <= tolerance).all()
-        hint = "; its columns do, is it transposed?" if turned else ""
-        raise ValueError(
-            f"{name}: {row}sums to {sums[off][0].item():.6g}, needs 1{hint}"
-        )
-
-
-def _check_support(emission: Distribution, values: Tensor, seen: Tensor) -> None:
-    """Raise ValueError for the first value, (steps, 1, *event), that no state emits."""
-    if type(emission) is Categorical:
-        num_symbols = emission.probs.shape[1]
-        within = values.amin() >= 0 and values.amax() < num_symbols
-        if within and not (values % 1).any():
-            return
-    finite = (
-        values.isfinite().flatten(2).all(-1) if values.ndim > 2 else values.isfinite()
-    )
-    impossible = ~(in_support(emission, values) & finite).any(1)
-    if impossible.any():
-        which = impossible.nonzero()[0].item()
-        *sequence, step = seen.nonzero()[which].tolist()
-        place = f"step {step}" + (f" of sequence {sequence[0]}" if sequence else "")
-        found = values[which, 0]
-        found = f"{found.item():g}" if found.ndim == 0 else found.tolist()
-        needs = f"a finite value in {emission.support}"
-        if isinstance(emission, Categorical):
-            needs = f"an integer from 0 to {emission.probs.shape[-1] - 1}"
-        raise ValueError(
-            f"observations: {found} at {place}, needs {needs}, or NaN where it is missing"
-        )
+    return names

@@ -16,6 +16,14 @@ def log(probs: Tensor) -> Tensor:
     return probs.masked_fill(forbidden, 1.0).log().masked_fill(forbidden, -torch.inf)
 
 
+def logs(*tables: Tensor) -> tuple[Tensor, ...]:
+    """`log` of each of them."""
+    found = []
+    for table in tables:
+        found.append(log(table) if table.requires_grad else table.log())
+    return tuple(found)
+
+
 def logsumexp(scores: Tensor, dim: int) -> Tensor:
     """torch.logsumexp, but where every term is log 0 the gradients are 0.
 

@@ -1,11 +1,11 @@
-"""The colours of the book: one colour, one quantity, on light pages and on dark ones.
+"""The colours of the book: each stands for one state or quantity, on light and dark pages.
 
-Figures, equations, code and the explorers take them from here. `python -m hmmlib.palette`
-prints them as style sheet of the site.
+Figures, equations, code and the explorers use them. `python -m hmmlib.palette` prints
+them as the site's style sheet.
 """
 
-# States and appliances are areas. Okabe and Ito's palette, which colour-blind readers tell
-# apart: state 0, Rainy, is sky blue, state 1, Sunny, is orange.
+# States and appliances, drawn as areas: the palette of Okabe and Ito, which colour-blind
+# readers can tell apart. State 0, Rainy, is sky blue; state 1, Sunny, is orange.
 STATE_COLORS = (
     "#56B4E9",
     "#E69F00",
@@ -16,18 +16,18 @@ STATE_COLORS = (
     "#0072B2",
     "#999999",
 )
-# Quantities are lines, letters and code. The same hues, dark enough to be read on white.
+# Quantities, drawn as lines, letters and code: the same hues, dark enough to read on white.
 QUANTITY_COLORS = {
-    "forward": "#0072B2",  # alpha, and what is filtered
+    "forward": "#0072B2",  # alpha, and filtered probabilities
     "backward": "#A8487F",  # beta
-    "smoothed": "#007A59",  # gamma
+    "smoothed": "#007A59",  # gamma, smoothed probabilities
     "best": "#B84F00",  # delta, and the Viterbi path
 }
 SYMBOLS = {"alpha": "forward", "beta": "backward", "gamma": "smoothed", "delta": "best"}
 INK, PAPER, GREY = "#000000", "#FFFFFF", "#767676"
 
-# On a dark page a figure is turned over in lightness, with its hues kept: invert(0.92), then
-# hue-rotate(180deg), whose matrix this is (Filter Effects Module Level 1).
+# A dark page inverts the lightness of a figure and keeps its hues: the CSS filters
+# invert(0.92) and hue-rotate(180deg), whose matrix this is (Filter Effects Module Level 1).
 KEPT = 0.92
 HALF_TURN = (
     (-0.574, 1.430, 0.144),
@@ -37,7 +37,12 @@ HALF_TURN = (
 
 
 def legible(text: str) -> str:
-    """`text` as a figure can write it: dollars around what is no mathematics are dollars."""
+    """`text` as matplotlib can draw it: valid mathematics as it is, else with `$` escaped.
+
+    Example:
+        >>> print(legible("$z_1$"), legible("5 $"))
+        $z_1$ 5 \\$
+    """
     try:
         if "$" in text:
             from matplotlib.mathtext import MathTextParser
@@ -49,10 +54,11 @@ def legible(text: str) -> str:
 
 
 def in_the_dark(color: str) -> str:
-    """The colour that `color` becomes on a dark page; both "#RRGGBB".
+    """The colour in which a dark page shows `color`; both "#RRGGBB".
 
-    >>> in_the_dark("#FFFFFF"), in_the_dark("#56B4E9")
-    ('#141414', '#206F9B')
+    Example:
+        >>> in_the_dark("#FFFFFF"), in_the_dark("#56B4E9")
+        ('#141414', '#206F9B')
     """
     inverted = [KEPT - (2 * KEPT - 1) * channel for channel in channels(color)]
     turned = (
@@ -62,17 +68,18 @@ def in_the_dark(color: str) -> str:
 
 
 def contrast(one: str, two: str) -> float:
-    """(L1 + 0.05) / (L2 + 0.05) of the luminances of two colours, 1 to 21; WCAG 2.2.
+    """(L1 + 0.05) / (L2 + 0.05) of the luminances L1 >= L2 of two colours; 1 to 21; WCAG 2.2.
 
-    >>> round(contrast("#FFFFFF", "#000000"))
-    21
+    Example:
+        >>> round(contrast("#FFFFFF", "#000000"))
+        21
     """
     low, high = sorted(luminance(color) for color in (one, two))
     return (high + 0.05) / (low + 0.05)
 
 
 def luminance(color: str) -> float:
-    """Relative luminance of "#RRGGBB", 0 (black) to 1 (white); WCAG 2.2."""
+    """Relative luminance of "#RRGGBB": 0 is black, 1 is white; WCAG 2.2."""
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
         for c in channels(color)
@@ -81,14 +88,25 @@ def luminance(color: str) -> float:
 
 
 def channels(color: str) -> list[float]:
-    """Red, green and blue of "#RRGGBB", each 0 to 1."""
+    """Red, green and blue of "#RRGGBB", each from 0 to 1.
+
+    Example:
+        >>> channels("#FF0033")
+        [1.0, 0.0, 0.2]
+    """
     return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
 def variables(dark: bool = False) -> dict[str, str]:
-    """Every colour by the name of its CSS variable, for light pages or dark ones.
+    """Every colour, "#RRGGBB", by the name of its CSS variable on light or dark pages.
 
-    `state0` … are the states, `on0` … the ink that reads best on them.
+    `state0`, `state1`, … are the states; `on0`, `on1`, … is black or white, whichever has
+    the higher contrast with the state.
+
+    Example:
+        >>> colors = variables()
+        >>> colors["state0"], colors["on0"], colors["forward"]
+        ('#56B4E9', '#000000', '#0072B2')
     """
     turned = in_the_dark if dark else str
     colors = {"paper": turned(PAPER), "ink": turned(INK)}
@@ -100,13 +118,13 @@ def variables(dark: bool = False) -> dict[str, str]:
 
 
 def style_sheet() -> str:
-    """The quantities as CSS, for both pages: their variables, and their letters."""
+    """The CSS of the quantities: their variables on light and dark pages, their letters."""
     rules = ["/* Written by `python -m hmmlib.palette`. */"]
     for page, dark in (("html", False), ('html[data-theme="dark"]', True)):
         colors = variables(dark)
         lines = (f"  --hmm-{name}: {colors[name]};" for name in QUANTITY_COLORS)
         rules.append("\n".join([page + " {", *lines, "}"]))
-    # MathJax draws a letter as an element whose class is its code point; these are italic.
+    # MathJax gives the element of a letter its code point as class: mathematical italics.
     letters = {"alpha": "1D6FC", "beta": "1D6FD", "gamma": "1D6FE", "delta": "1D6FF"}
     for letter, quantity in SYMBOLS.items():
         rules.append(

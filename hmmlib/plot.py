@@ -1,6 +1,7 @@
-"""Figures of sequences and posteriors. A colour is a state, through the whole book."""
+"""Figures of state sequences and of state probabilities, in the colours of the states."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,9 +22,14 @@ STYLE = {
 
 
 def figure(height: float = 2.6, width: float = 7.0, **subplots) -> tuple[Figure, Axes]:
-    """A figure and its axes in the book's style; sizes in inches.
+    """A figure and its Axes in the style of the book, as from `plt.subplots`.
 
-    Further arguments go to `plt.subplots`.
+    Args:
+        height: in inches, as `width` is.
+        subplots: further arguments of `plt.subplots`.
+
+    Example:
+        >>> fig, (left, right) = figure(ncols=2, sharey=True)
     """
     with plt.rc_context(STYLE):
         return plt.subplots(figsize=(width, height), **subplots)
@@ -36,43 +42,38 @@ def strips(
     first_step: int = 1,
     ax: Axes | None = None,
 ) -> Axes:
-    """One coloured strip for each named row of T states, to compare them day by day.
+    """State sequences as coloured strips, one below the other; returns the Axes.
 
-    `rows` maps a name to (T,) integer states; `text`, T words, is written on the first
-    strip. Steps count from `first_step`. Raises ValueError for rows of different
-    lengths, or a state without a label.
+    Args:
+        rows: a name and T states for each strip.
+        state_labels: K names of states, at most 8.
+        text: T words, written on the first strip.
+        first_step: the number of the first step.
+        ax: where to draw; a new figure without it.
+
+    Raises:
+        ValueError: if the numbers of steps differ, or a state has no label.
+
+    Example:
+        >>> ax = strips({"truth": [1, 0, 0], "decoded": [1, 1, 0]}, ["Rainy", "Sunny"])
     """
-    grid = np.stack(
-        [
-            _states(name, states, len(state_labels))
-            for name, states in _same_length(rows).items()
-        ]
-    )
-    num_rows, num_steps = grid.shape
+    num_steps, num_states = _num_steps(rows), len(state_labels)
+    grid = np.stack([_states(name, rows[name], num_states) for name in rows])
     if text is not None and len(text) != num_steps:
         raise ValueError(
             f"text: got {len(text)} words, needs {num_steps}, one for each step"
         )
     if ax is None:
-        _, ax = figure(0.85 + 0.42 * num_rows)
-    palette = ListedColormap(list(STATE_COLORS[: len(state_labels)]))
-    x_edges = np.arange(num_steps + 1) + first_step - 0.5
+        _, ax = figure(0.85 + 0.42 * len(rows))
     ax.pcolormesh(
-        x_edges, np.arange(num_rows + 1) - 0.5, grid, cmap=palette,
-        vmin=-0.5, vmax=len(state_labels) - 0.5, edgecolors="white", linewidth=1.5,
+        np.arange(num_steps + 1) + first_step - 0.5, np.arange(len(rows) + 1) - 0.5,
+        grid, cmap=ListedColormap(list(STATE_COLORS[:num_states])),
+        vmin=-0.5, vmax=num_states - 0.5, edgecolors="white", linewidth=1.5,
     )  # fmt: skip
-    for t, word in enumerate(() if text is None else text):
-        ax.text(
-            t + first_step,
-            0,
-            legible(word),
-            ha="center",
-            va="center",
-            fontsize=9.5,
-            color=INK,
-        )
-    ax.set_yticks(range(num_rows), map(legible, rows))
-    ax.set_ylim(num_rows - 0.5, -0.5)
+    for t, word in enumerate(() if text is None else text, first_step):
+        ax.text(t, 0, legible(word), ha="center", va="center", fontsize=9.5, color=INK)
+    ax.set_yticks(range(len(rows)), map(legible, rows))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xticks(np.arange(num_steps) + first_step)
     ax.set_xlabel("day")
     ax.tick_params(length=0)
@@ -86,84 +87,86 @@ def state_probs(
     others: Mapping[str, Sequence[float]] | None = None, truth: Sequence[int] | None = None,
     name: str = "smoothed", first_step: int = 1, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Bars of the probability of one state on each day, and what to compare them with.
+    """The probability of one state on each day as bars, with others to compare.
 
-    `probs` is (T, K), called `name` in the legend; `others` maps a name to (T, K)
-    probabilities drawn as lines; `truth` holds (T,) integer states.
+    Args:
+        probs: (T, K) state probabilities, `name` in the legend.
+        state_labels: K names of states.
+        state: the number of the state whose probability is drawn.
+        others: names and (T, K) probabilities, drawn as lines.
+        truth: T states, drawn as a strip above the bars.
+        first_step: the number of the first step.
+        ax: where to draw; a new figure without it.
+
+    Example:
+        >>> ax = state_probs([[0.2, 0.8], [0.9, 0.1]], ["Rainy", "Sunny"], truth=[1, 0])
     """
     probs = np.asarray(probs)
     days = np.arange(len(probs)) + first_step
     if ax is None:
         _, ax = figure(2.9)
-    ax.bar(
-        days,
-        probs[:, state],
-        color=STATE_COLORS[state],
-        width=0.8,
-        label=legible(name),
+    color = STATE_COLORS[state]
+    ax.bar(days, probs[:, state], color=color, width=0.8, label=legible(name))
+    _lines(
+        ax, days, {key: np.asarray(p)[:, state] for key, p in (others or {}).items()}
     )
-    for (name, lines), mark in zip((others or {}).items(), "osD^", strict=False):
-        ax.plot(
-            days,
-            np.asarray(lines)[:, state],
-            color=QUANTITY_COLORS["forward"] if name == "filtered" else INK,
-            marker=mark,
-            markersize=5,
-            linewidth=1.2,
-            label=legible(name),
-        )
     ax.axhline(0.5, color=GREY, linewidth=1, linestyle=":")
     if truth is not None:
-        for day, true_state in zip(days, np.asarray(truth), strict=True):
-            ax.bar(day, 0.07, bottom=1.08, width=0.94, color=STATE_COLORS[true_state])
-        ax.text(days[0] - 0.65, 1.115, "truth", ha="right", va="center", fontsize=10)
+        _truth(ax, days, np.asarray(truth))
     ax.set_xticks(days)
     ax.set_yticks([0, 0.5, 1])
     ax.set_xlim(days[0] - 0.6, days[-1] + 0.6)
     ax.set_xlabel("day")
     ax.set_ylabel(legible(f"P({state_labels[state]})"))
     if others:
-        ax.legend(
-            ncols=4,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.22),
-            fontsize=10,
-            frameon=False,
-        )
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22)}
+        ax.legend(ncols=4, fontsize=10, frameon=False, **below)
     return ax
 
 
-def _same_length(rows: Mapping[str, Sequence[int]]) -> Mapping[str, Sequence[int]]:
+def _num_steps(rows: Mapping[str, Sequence[int]]) -> int:
+    """The number of steps of all rows. Raises ValueError if there is not one number."""
     lengths = {name: len(states) for name, states in rows.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise ValueError(f"rows: got lengths {lengths}, needs one length, at least 1")
-    return rows
+    return next(iter(lengths.values()))
 
 
 def _states(name: str, states: Sequence[int], num_states: int) -> np.ndarray:
+    """One row as an array of states that have labels and colours. Raises ValueError."""
     if num_states > len(STATE_COLORS):
         raise ValueError(
-            f"state_labels: got {num_states}, needs at most {len(STATE_COLORS)} colours"
+            f"state_labels: got {num_states}, needs at most {len(STATE_COLORS)}, the"
+            " number of colours"
         )
     states = np.asarray(states)
     if states.ndim != 1 or states.min() < 0 or states.max() >= num_states:
         raise ValueError(
-            f"rows[{name!r}]: needs states from 0 to {num_states - 1}, got {states.tolist()}"
+            f"rows[{name!r}]: got {states.tolist()}, needs states from 0 to"
+            f" {num_states - 1}"
         )
     return states
 
 
+def _lines(ax: Axes, days: np.ndarray, lines: Mapping[str, np.ndarray]) -> None:
+    """Probabilities to compare with the bars; "filtered" has a colour of its own."""
+    for (name, line), mark in zip(lines.items(), cycle("osD^"), strict=False):
+        color = QUANTITY_COLORS["forward"] if name == "filtered" else INK
+        style = {"marker": mark, "markersize": 5, "linewidth": 1.2}
+        ax.plot(days, line, color=color, label=legible(name), **style)
+
+
+def _truth(ax: Axes, days: np.ndarray, states: np.ndarray) -> None:
+    """The true states as a strip above the bars."""
+    for day, state in zip(days, states, strict=True):
+        ax.bar(day, 0.07, bottom=1.08, width=0.94, color=STATE_COLORS[state])
+    ax.text(days[0] - 0.65, 1.115, "truth", ha="right", va="center", fontsize=10)
+
+
 def _state_legend(ax: Axes, state_labels: Sequence[str]) -> None:
-    handles = [
-        plt.Rectangle((0, 0), 1, 1, color=color)
-        for color in STATE_COLORS[: len(state_labels)]
-    ]
-    ax.legend(
-        handles,
-        [legible(each) for each in state_labels],
-        ncols=len(state_labels),
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        fontsize=10,
-        frameon=False,
-    )
+    """The colours of the states, above the strips on the right."""
+    colors = STATE_COLORS[: len(state_labels)]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors]
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(state_labels)}
+    labels = [legible(label) for label in state_labels]
+    ax.legend(handles, labels, fontsize=10, frameon=False, **above)

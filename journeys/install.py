@@ -14,7 +14,8 @@ from journeys.steps import Row, layer, need, run, site_packages, timed
 EXTRAS = {"bench", "fleet", "full-data", "test"}
 ANSWER = """
 import hmmlib
-from hmmlib import explore, nilm, pyro_models
+from hmmlib import nilm, pyro_models
+from hmmlib.book import explore
 from hmmlib.datasets import series
 from hmmlib.datasets.household import load_household
 from hmmlib.hmm import HMM
@@ -67,7 +68,7 @@ def inspect(wheel: Path, repository: Path) -> str:
         about = message_from_bytes(archive.read(name))
     different = held ^ set(filter(None, listed))
     need(not different, f"in the wheel or in hmmlib/, not in both: {sorted(different)}")
-    kinds = ("hmmlib/py.typed", "hmmlib/explore.js", ".csv", ".csv.xz", "SOURCES.md")
+    kinds = ("py.typed", "book/explore.js", ".csv", ".csv.xz", "SOURCES.md")
     missing = [kind for kind in kinds if not any(name.endswith(kind) for name in held)]
     need(not missing, f"not in the wheel: {missing}")
     extras = set(about.get_all("Provides-Extra", ()))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import DESKTOP, FLAGS, Server, Tab, executable, new_context
+from explorers import page_of
 from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
@@ -64,3 +65,30 @@ def new_tab(browser):
             return Tab(context.new_page())
 
         yield new
+
+
+@pytest.fixture
+def fresh_pyro():
+    """Pyro without parameters, with a fixed seed, in double precision."""
+    import pyro
+    import torch
+
+    pyro.clear_param_store()
+    pyro.set_rng_seed(3)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def opened(new_tab, tmp_path):
+    """A function that opens explorers on a page of their own: the tab, and the address."""
+
+    def open_page(*explorers, dark=False, size=DESKTOP, fragment=""):
+        (tmp_path / "page.html").write_text(page_of(*explorers, dark=dark))
+        tab = new_tab(size)
+        tab.page.goto((tmp_path / "page.html").as_uri() + fragment)
+        return tab
+
+    return open_page

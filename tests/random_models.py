@@ -68,3 +68,26 @@ def one_sequence(p: Potentials, n: int) -> Potentials:
     length = p.log_likelihoods.shape[1] if p.lengths is None else int(p.lengths[n])
     moves = tuple(a[: length - 1] if a.ndim == 3 else a for a in p.log_transitions)
     return Potentials(p.log_initial, moves, p.log_likelihoods[n, :length])
+
+
+@st.composite
+def one_chain(draw):
+    """One chain of 1-12 states; a sequence or a ragged batch; moves fixed or changing."""
+    num_steps = draw(st.integers(1, 25))
+    batch = draw(st.sampled_from([(), (3,)]))
+    lengths = None
+    if batch and draw(st.booleans()):
+        ends = st.integers(1, num_steps)
+        lengths = torch.tensor(draw(st.lists(ends, min_size=3, max_size=3)))
+    p = random_potentials(
+        seed=draw(st.integers(0, 2**31)),
+        sizes=(draw(st.sampled_from([1, 2, 3, 8, 9, 12])),),
+        num_steps=num_steps,
+        batch=batch,
+        changing=draw(st.booleans()),
+        forbidden=draw(st.sampled_from([0.0, 0.4])),
+        lengths=lengths,
+    )
+    missing = torch.rand(p.log_likelihoods.shape[:-1]) < 0.2
+    scores = p.log_likelihoods.masked_fill(missing[..., None], 0.0)
+    return p._replace(log_likelihoods=scores * draw(st.sampled_from([1.0, 30.0])))

@@ -11,6 +11,7 @@ from torch.distributions import Categorical as Symbols
 from torch.distributions import Gamma, MixtureSameFamily, Normal
 from torch.testing import assert_close
 
+from hmmlib import engines
 from hmmlib.datasets import weather
 from hmmlib.enumeration import all_paths, path_log_joints
 from hmmlib.factorial import FactorialHMM, additive_gaussian
@@ -36,11 +37,8 @@ def weather_of(logits):
 
 def listed(p: Potentials):
     """log p(x), every path listed."""
-    scores = p.log_likelihoods + 0
-    p = p._replace(log_likelihoods=scores)
-    return path_log_joints(p, all_paths(p.log_initial.numel(), len(scores))).logsumexp(
-        0
-    )
+    paths = all_paths(p.log_initial.numel(), len(p.log_likelihoods))
+    return path_log_joints(p, paths).logsumexp(0)
 
 
 def test_the_curvature_of_two_stay_probabilities():
@@ -89,12 +87,20 @@ def models(kind):
     return free, model, x
 
 
+WAYS = (  # by potentials, by the verb, and by the verb of an engine that is named
+    lambda hmm, *x: log_likelihood(hmm.potentials(*x)),
+    lambda hmm, *x: hmm.log_likelihood(*x),
+    lambda hmm, *x: hmm.log_likelihood(*x, engine=engines.recursion),
+)
+
+
 @pytest.mark.parametrize("kind", range(4))
 def test_second_derivatives_of_every_kind_of_scores(kind):
     free, model, x = models(kind)
-    found = hessian(lambda v: log_likelihood(model(v).potentials(x)), free)
     expected = hessian(lambda v: listed(model(v).potentials(x)), free)
-    assert_close(found, expected, rtol=1e-9, atol=1e-10)
+    for answer in WAYS:
+        found = hessian(lambda v, answer=answer: answer(model(v), x), free)
+        assert_close(found, expected, rtol=1e-9, atol=1e-10)
     # and of a batch, ragged and with gaps
     batch = torch.stack([x, x.flip(0)]).double()
     batch[0, 1] = torch.nan
@@ -104,11 +110,14 @@ def test_second_derivatives_of_every_kind_of_scores(kind):
         parts = [batch[n, :length] for n, length in enumerate(lengths)]
         return sum(listed(model(v).potentials(part)) for part in parts)
 
-    def together(v):
-        return log_likelihood(model(v).potentials(batch, lengths)).sum()
+    exact = {"rtol": 1e-9, "atol": 1e-10}
+    for answer in WAYS:
 
-    assert_close(hessian(together, free), hessian(each, free), rtol=1e-9, atol=1e-10)
-    assert_close(jacobian(together, free), jacobian(each, free), rtol=1e-9, atol=1e-10)
+        def together(v, answer=answer):
+            return answer(model(v), batch, lengths).sum()
+
+        assert_close(hessian(together, free), hessian(each, free), **exact)
+        assert_close(jacobian(together, free), jacobian(each, free), **exact)
 
 
 @pytest.mark.parametrize("changing", [False, True])
@@ -172,11 +181,12 @@ def test_several_chains_are_twice_differentiable():
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch itself
-def test_the_functions_of_torch_func_agree_or_refuse_in_words():
+@pytest.mark.parametrize("answer", WAYS[:2])
+def test_the_functions_of_torch_func_agree_or_refuse_in_words(answer):
     at = f8([0.3, -0.2])
 
     def evidence(logits):
-        return log_likelihood(weather_of(logits).potentials(WORDS))
+        return answer(weather_of(logits), WORDS)
 
     gradient, curvature = jacobian(evidence, at), hessian(evidence, at)
     assert_close(torch.func.grad(evidence)(at), gradient)
@@ -212,3 +222,20 @@ def test_the_width_of_a_laplace_approximation():
     covariance = torch.linalg.inv(-hessian(objective, top))
     assert_close(posterior.covariance_matrix, covariance, rtol=1e-6, atol=1e-8)
     assert jacobian(objective, top).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_posteriors_of_a_verb_are_differentiable(kind):
+    """As those of the recursion, which are made of operations that torch knows."""
+    free, model, x = models(kind)
+
+    def of(engine):
+        def share(v):
+            hmm = model(v)
+            smoothed = hmm.smooth(x, engine=engine).smoothed_probs[2, 0]
+            return smoothed + hmm.filter(x, engine=engine).filtered_probs[3, 1]
+
+        return jacobian(share, free)
+
+    assert of(None).abs().max() > 1e-3
+    assert_close(of(None), of(engines.recursion), rtol=1e-12, atol=1e-12)

@@ -25,7 +25,8 @@ from torch.testing import assert_close
 
 import hmmlib
 from chapters import ROOT
-from hmmlib import exercises, factorial, inference, learning, meter, nilm
+from hmmlib import factorial, inference, learning, meter, nilm
+from hmmlib.book import exercises
 from hmmlib.datasets import weather
 from hmmlib.enumeration import all_paths, path_log_joints
 from hmmlib.hmm import HMM

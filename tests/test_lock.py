@@ -23,7 +23,7 @@ def test_the_lock_is_current():
     wanted = {name: str(each.specifier) for name, each in asked().items()}
     assert wanted.pop("torch") and "torch" not in LOCKED
     stale = {name for name in wanted if wanted[name] != f"=={LOCKED.get(name)}"}
-    assert not stale, f"requirements.lock says otherwise of {stale}: make lock"
+    assert not stale, f"requirements.lock has other versions of {stale}: run make lock"
 
 
 def test_everything_in_the_lock_has_a_hash():

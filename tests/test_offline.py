@@ -180,7 +180,8 @@ def test_links_between_notebooks_lead_somewhere_in_the_zip(unzipped):
 def test_the_library_of_the_zip_is_complete(unzipped):
     """It imports, loads its data and draws its explorers from that folder alone."""
     code = "import hmmlib; from hmmlib.datasets import household, series, weather;"
-    code += "from hmmlib import explore; household.load_household(); series.nile();"
+    code += "from hmmlib.book import explore;"
+    code += "household.load_household(); series.nile();"
     code += "explore.trellis(weather.hmm, [0, 1], weather.states, weather.activities);"
     code += "print(hmmlib.__file__)"
     run = subprocess.run(

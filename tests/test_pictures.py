@@ -52,6 +52,7 @@ def test_trellis_draws_every_move_and_the_path_bold():
         ("walk", "shop", "walk"),
         values=[[1, 2], [3, 4], [5, 6]],
         path=torch.tensor([0, 1, 1]),
+        colors=plot.STATE_COLORS,
     )
     assert words(ax) == {"R", "S", "walk", "shop", "1", "2", "3", "4", "5", "6"}
     assert len(ax.patches) == 8

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from hmmlib import enumeration, kernels, pyro_models, recursion
-from hmmlib.show import changes, show_changes, show_source, take
+from hmmlib.book.show import changes, show_changes, show_source, take
 
 
 def test_a_block_that_leaves_something_out_is_refused():

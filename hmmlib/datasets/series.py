@@ -1,4 +1,4 @@
-"""Two real series and two measurements, small enough to come along; see SOURCES.md."""
+"""Two natural series and two tables of measured times; sources are in SOURCES.md."""
 
 from importlib.resources import files
 
@@ -9,6 +9,10 @@ def seattle_rain() -> pd.Series:
     """Daily rain at Seattle-Tacoma airport, 2012 to 2015, in mm: 1,461 days.
 
     NOAA, public domain. Used in chapter 5.
+
+    Example:
+        >>> seattle_rain()["2012-01-02"].item()
+        10.9
     """
     table = _read("seattle_rain.csv", parse_dates=["date"])
     return table.set_index("date")["precipitation"].rename("rain, mm")
@@ -18,29 +22,43 @@ def nile() -> pd.Series:
     """Yearly flow of the Nile at Aswan, 1871 to 1970, in 10^8 cubic metres: 100 years.
 
     Cobb 1978, public domain. Used in chapter 6.
+
+    Example:
+        >>> nile()[1871].item()
+        1120.0
     """
     table = _read("nile.csv", index_col="year")
     return table["flow"].astype(float).rename("flow, 10^8 m³")
 
 
 def factorial_cost() -> pd.DataFrame:
-    """Seconds per step of methods for M chains of K states: task, method, K, M, seconds.
+    """Seconds per step of each method for M chains of K states, by task.
 
-    The task is likelihood, smoothing or decoding; of mean field (smoothing) and ICM
-    (decoding) it is one sweep. Measured by `benchmarks/factorial_cost.py`. Used in chapter 7.
+    Columns: task (likelihood, smoothing or decoding), method, K, M, seconds. Mean field
+    and ICM are iterative; their times are of one sweep. Measured by
+    `benchmarks/factorial_cost.py`. Used in chapter 7.
+
+    Example:
+        >>> list(factorial_cost().columns)
+        ['task', 'method', 'K', 'M', 'seconds']
     """
     return _read("factorial_cost.csv")
 
 
 def peers() -> pd.DataFrame:
-    """Seconds of hmmlib and other libraries at the same tasks, with the same answers.
+    """Seconds that hmmlib and other libraries take for the same answers, by task.
 
-    size, emission, task, library, seconds (median), first (the first call, which may
-    compile). Measured by `benchmarks/peers.py`.
+    Columns: size, emission, task, library, seconds (the median), first (the first call,
+    which may include compilation). Measured by `benchmarks/peers.py`.
+
+    Example:
+        >>> list(peers().columns)
+        ['size', 'emission', 'task', 'library', 'seconds', 'first']
     """
     return _read("peers.csv")
 
 
 def _read(name: str, **options) -> pd.DataFrame:
+    """A CSV file of this package as a table; `options` are those of `pd.read_csv`."""
     with (files("hmmlib.datasets") / name).open(encoding="utf-8") as file:
         return pd.read_csv(file, **options)

@@ -1,0 +1,178 @@
+"""The exercises of chapter 7: several hidden causes at once."""
+
+from functools import cache, partial
+
+import torch
+
+from hmmlib.book.exercises.grading import Exercise
+from hmmlib.book.exercises.values import ANY
+from hmmlib.enumeration import all_paths
+from hmmlib.factorial import FactorialHMM, additive_gaussian
+from hmmlib.hmm import HMM
+
+APPLIANCES = {  # watts in each state, mean minutes in a state
+    "fridge": ([0, 90, 130], 25),
+    "heater": ([0, 600, 1200], 40),
+    "washer": ([0, 180, 2000], 30),
+    "kettle": ([0, 1500, 2200], 6),
+    "lights": ([0, 40, 160], 60),
+    "screen": ([0, 75, 240], 45),
+}
+M, K = len(APPLIANCES), 3
+
+
+def share_right(noise):
+    """Share of a day's minutes in which Viterbi is right, for each appliance, (6,)."""
+    watts, minutes = zip(*APPLIANCES.values(), strict=True)
+    stay = torch.eye(K, dtype=torch.float64)
+    model = FactorialHMM(
+        [torch.full((K,), 1 / K, dtype=torch.float64)] * M,
+        [(1 - 1.5 / mean) * stay + 0.5 / mean for mean in minutes],
+        additive_gaussian(list(torch.tensor(watts, dtype=torch.float64)), noise),
+    )
+    states, meter = model.sample(1440, seed=0)
+    return (model.viterbi(meter).states == states).double().mean(dim=0)
+
+
+@cache
+def who_gains():
+    """For each appliance: is it right in a tenth more of the minutes with the better meter?"""
+    gain = share_right(5.0) - share_right(30.0)
+    return ["gains" if each > 0.1 else "hardly" for each in gain]
+
+
+def only(name, word):
+    """A list with a word for one appliance, and anything for the others."""
+    return [word if each == name else ANY for each in APPLIANCES]
+
+
+def counted():
+    """Multiply-adds of one step: one chain at a time, and with the joint matrix."""
+    num_states = K**M
+    return [M * num_states * K, num_states**2]
+
+
+def counting(num_lamps, keep=0.9, start=None, moves=None):
+    """The chain of the number of burning lamps, by listing what each lamp does."""
+    lamps = all_paths(2, num_lamps)  # (2^M, M)
+    stays = (lamps[:, None] == lamps).double()  # (2^M, 2^M, M)
+    joint = (keep * stays + (1 - keep) * (1 - stays)).prod(dim=2)
+    counts = torch.eye(num_lamps + 1, dtype=torch.float64)[lamps.sum(dim=1)]
+    ways = counts.sum(dim=0)  # (M + 1,)
+    start = ways / ways.sum() if start is None else start
+    moves = counts.T @ joint @ counts / ways[:, None] if moves is None else moves
+    return HMM(start, moves, torch.ones(num_lamps + 1, 1, dtype=torch.float64))
+
+
+def uniform_start(num_lamps):
+    """The same chain, with all counts equally probable on the first step."""
+    size = num_lamps + 1
+    return counting(num_lamps, start=torch.full((size,), 1 / size, dtype=torch.float64))
+
+
+def one_at_a_time(num_lamps, leave=0.1):
+    """A chain in which at most one lamp changes in a step."""
+    burning = torch.arange(num_lamps + 1, dtype=torch.float64) / num_lamps
+    down, up = leave * burning[1:], leave * (1 - burning[:-1])
+    moves = torch.diag(down, -1) + torch.diag(up, 1)
+    return counting(num_lamps, moves=moves + torch.diag(1 - moves.sum(dim=1)))
+
+
+def without_ways(num_lamps, keep=0.9):
+    """Counts one way for each number of changing lamps, and makes the rows sum to one."""
+    size = num_lamps + 1
+    moves = torch.zeros(size, size, dtype=torch.float64)
+    for c in range(size):
+        for kept in range(c + 1):
+            for new in range(num_lamps - c + 1):
+                changed = c - kept + new
+                chance = keep ** (num_lamps - changed) * (1 - keep) ** changed
+                moves[c, kept + new] += chance
+    return counting(num_lamps, moves=moves / moves.sum(dim=1, keepdim=True))
+
+
+def tables_of(hmm):
+    """What is compared of a counting chain."""
+    return {name: getattr(hmm, name) for name in ("initial_probs", "transition_matrix")}
+
+
+EXERCISES = {
+    "7.1": Exercise(
+        wanted=who_gains,
+        shows="A better meter helps where the difference of levels was within the noise.",
+        mistakes=lambda: {
+            "Do the levels of the fridge stand out from a noise of 30 watts? And which other "
+            "appliance looks like it?": only("fridge", "hardly"),
+            "Do the levels of the lights stand out from a noise of 30 watts? And which other "
+            "appliance looks like them?": only("lights", "hardly"),
+            "The heater was right before: hundreds of watts stand out from any noise here.": (
+                only("heater", "gains")
+            ),
+            "The washer was right in nearly all minutes before: it had less than a tenth to "
+            "gain.": only("washer", "gains"),
+            "The kettle was right before: it draws the most of all.": only(
+                "kettle", "gains"
+            ),
+            "The screen gains a little, but it had less than a tenth to gain.": (
+                only("screen", "gains")
+            ),
+        },
+        hints=(
+            "Compare levels with the noise of the old meter. Which are hard to tell apart?",
+            "An appliance that was right in nearly all minutes has little to gain. The page "
+            "printed the shares for the old meter.",
+            "`house(appliances, noise=5.0)`: sample from it, run `viterbi`, and compare with "
+            "the shares of the old meter. Count a gain above one tenth.",
+        ),
+    ),
+    "7.2": Exercise(
+        wanted=counted,
+        shows="The order of the sums makes all the difference.",
+        mistakes=lambda: {
+            "The first number counts the moves of one chain. Every chain moves.": [
+                K ** (M + 1),
+                ANY,
+            ],
+            "The first number counts new entries. Each is a sum over the states of the "
+            "chain.": [M * K**M, ANY],
+            "The first number moves each chain alone, and loses which states occur together. "
+            "The message has an entry for each joint state.": [M * K**2, ANY],
+            "The second number counts the joint states. Each is a sum over all of "
+            "them.": [ANY, K**M],
+            "The second number has the number of chains as a factor. With the joint matrix "
+            "there is only one chain.": [ANY, M * K ** (2 * M)],
+            "The two numbers are in the wrong order.": counted()[::-1],
+        },
+        hints=(
+            "How many entries does the message have, and over how many terms is each a sum?",
+            "One chain at a time: as many sums as chains, each over the states of one chain. "
+            "Jointly: one sum, over all joint states.",
+            "`M * K ** (M + 1)` and `K ** (2 * M)`",
+        ),
+        tolerance=1e-6,
+    ),
+    "7.3": Exercise(
+        wanted=lambda: counting,
+        shows="Equal lamps need not be told apart, and nothing is approximated.",
+        trials=lambda: [(1,), (2,), (3,), (4,)],
+        read=tables_of,
+        mistakes=lambda: {
+            "The start is uniform over the counts. Each lamp is on or off with equal "
+            "probability, so that their number is binomial.": uniform_start,
+            "At most one lamp changes here. Any number may change in the same step.": (
+                one_at_a_time
+            ),
+            "The ways are not counted: `math.comb` says how many choices of lamps lead to "
+            "the same number.": without_ways,
+            "Staying and changing are swapped.": partial(counting, keep=0.1),
+        },
+        hints=(
+            "Of the burning lamps, how many stay on? Of the others, how many come on?",
+            "Both numbers are binomial and independent. The next count is their sum, which "
+            "can come about in several ways: add their probabilities.",
+            "Loop over c, kept and new; add `math.comb(c, kept) * math.comb(M - c, new)` "
+            "times `keep` to the power of the lamps that stay as they are, times `1 - keep` "
+            "to the power of the others, to `moves[c, kept + new]`.",
+        ),
+    ),
+}

@@ -1,0 +1,259 @@
+"""Figures that compute in the reader's browser: a trellis, a signal, a meter.
+
+Each function returns an `Explorer`, which a notebook and the site show as a live figure
+(plain JavaScript without a server or a network, `explore.js`), and as a still picture where
+scripts may not run (`pictures`). Used in chapters 2, 3, 4, 6 and 7.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.distributions import Normal
+
+import hmmlib.book.pictures as pictures
+from hmmlib.factorial import FactorialHMM
+from hmmlib.hmm import HMM
+from hmmlib.palette import STATE_COLORS, variables
+
+SCRIPT = Path(__file__).with_suffix(".js")
+QUESTIONS = ("forward", "backward", "smoothing", "viterbi")
+MOST_STATES, MOST_STEPS, MOST_JOINT = 6, 200, 64
+
+
+@dataclass(frozen=True, eq=False)
+class Explorer:
+    """A figure that computes in the browser.
+
+    kind   "trellis", "signal" or "meter"
+    words  what it shows, for readers who see neither figure nor picture
+    model  the numbers and names that the figure starts with, as in JSON
+    draw   draws the picture for pages on which scripts may not run
+    """
+
+    kind: str
+    words: str
+    model: dict
+    draw: Callable[[], Figure]
+
+    @cached_property
+    def identity(self) -> str:
+        """A name for links, the same for the same model."""
+        content = json.dumps([self.kind, self.model], sort_keys=True)
+        return "hmm-" + hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    def picture(self) -> bytes:
+        """The picture, as PNG."""
+        figure, png = self.draw(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=100)
+        plt.close(figure)
+        return png.getvalue()
+
+    def _repr_html_(self) -> str:
+        palette = {"light": variables(), "dark": variables(dark=True)}
+        model = json.dumps(self.model | {"palette": palette}, ensure_ascii=False)
+        picture = base64.b64encode(self.picture()).decode()
+        return (
+            f'<div class="hmm-explore" id="{self.identity}" data-kind="{self.kind}"'
+            f' data-model="{html.escape(model)}">'
+            f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{picture}">'
+            f"</div>\n<script data-hmm-explore>{script()}</script>"
+        )
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def script() -> str:
+    """`explore.js` without indentation and comments, as pages contain it."""
+    lines = map(str.strip, SCRIPT.read_text(encoding="utf-8").splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def trellis(
+    hmm: HMM,
+    observations,
+    states: Sequence[str] | None = None,
+    symbols: Sequence[str] | None = None,
+    question: str = "forward",
+) -> Explorer:
+    """The trellis of a chain that emits symbols: messages, posterior and best path.
+
+    Readers can edit the tables and the observations on the page.
+
+    Args:
+        hmm: at most 6 states, and a table of symbol probabilities (K, V) as emission
+        observations: (T,) integers, NaN for a missing one; T at most 200
+        states: K names, by default numbers
+        symbols: V names, by default numbers
+        question: the first one shown: "forward", "backward", "smoothing" or "viterbi"
+
+    Raises:
+        ValueError: if an argument is not as described, or names do not fit.
+    """
+    table = getattr(hmm.emission, "probs", torch.zeros(0))
+    if table.ndim != 2 or hmm.emission.event_shape:
+        found = type(hmm.emission).__name__
+        raise ValueError(f"hmm: got a {found} emission, needs a table, Categorical")
+    if question not in QUESTIONS:
+        raise ValueError(f"question: got {question!r}, needs one of {QUESTIONS}")
+    x = _series(hmm, observations)
+    states = _state_names(hmm, states)
+    symbols = _names("symbols", symbols, table.shape[-1])
+    model = {
+        "states": states,
+        "symbols": symbols,
+        "pi": hmm.initial_probs.tolist(),
+        "A": hmm.transition_matrix.tolist(),
+        "B": table.tolist(),
+        "x": [-1 if math.isnan(v) else int(v) for v in x],
+        "question": question,
+    }
+    seen = ["?" if math.isnan(v) else symbols[int(v)] for v in x]
+    words = f"Trellis of {len(x)} days with the states {', '.join(states)}"
+    return Explorer(
+        "trellis", words, model, lambda: pictures.trellis(hmm, x, states, seen)
+    )
+
+
+def signal(hmm: HMM, observations, states: Sequence[str] | None = None) -> Explorer:
+    """Readings with Gaussian states: drag means and spreads, see path and likelihood change.
+
+    Args:
+        hmm: at most 6 states, and a `Normal` emission
+        observations: (T,) numbers, NaN for a missing one; T at most 200
+        states: K names, by default numbers
+
+    Raises:
+        ValueError: if an argument is not as described, or names do not fit.
+    """
+    x = _series(hmm, observations)
+    readings = torch.tensor([v for v in x if not math.isnan(v)], dtype=torch.float64)
+    if not len(readings):
+        raise ValueError("observations: all are missing, needs a reading")
+    means, spreads = _normal(hmm, readings)
+    states = _state_names(hmm, states)
+    model = {
+        "states": states,
+        "pi": hmm.initial_probs.tolist(),
+        "A": hmm.transition_matrix.tolist(),
+        "means": means.tolist(),
+        "scales": spreads.tolist(),
+        "x": [None if math.isnan(v) else v for v in x],
+    }
+    words = f"Signal of {len(x)} readings with the states {', '.join(states)}"
+    return Explorer("signal", words, model, lambda: pictures.signal(hmm, x, states))
+
+
+def meter(
+    model: FactorialHMM, readings, names: Sequence[str] | None = None, step: int = 0
+) -> Explorer:
+    """Appliances behind one meter: look at one, and see how that explains the others away.
+
+    Args:
+        model: at most 64 joint states; `additive_gaussian` emission with one scale
+        readings: (T,) watts, none missing; T at most 200
+        names: M names, by default numbers
+        step: the step that is shown first, from 0
+
+    Raises:
+        ValueError: if an argument is not as described, or names do not fit.
+    """
+    watts, scale = _additive(model)
+    x = _series(model.flattened(), readings)
+    if any(map(math.isnan, x)):
+        raise ValueError("readings: got NaN, needs a reading at each step")
+    if not 0 <= step < len(x):
+        raise ValueError(f"step: got {step}, needs 0 to {len(x) - 1}")
+    names = _names("names", names, len(watts))
+    labels = [_switch(each) for each in watts]
+    content = {
+        "names": names,
+        "labels": labels,
+        "levels": watts,
+        "pis": [probs.tolist() for probs in model.initial_probs],
+        "As": [matrix.tolist() for matrix in model.transition_matrices],
+        "scale": scale,
+        "x": x,
+        "step": int(step),
+    }
+    words = f"Meter of {len(x)} readings above {', '.join(names)}"
+    return Explorer(
+        "meter", words, content, lambda: pictures.meter(model, x, names, labels, step)
+    )
+
+
+def _series(hmm: HMM, observations) -> list[float]:
+    """One series of numbers that the model can read; NaN where missing."""
+    log_likelihoods = hmm.potentials(observations).log_likelihoods
+    num_steps = log_likelihoods.shape[-2]
+    if log_likelihoods.ndim != 2 or num_steps > MOST_STEPS:
+        found = tuple(log_likelihoods.shape[:-1])
+        raise ValueError(
+            f"observations: got shape {found}, needs (T,) with T at most {MOST_STEPS}"
+        )
+    return torch.as_tensor(observations, dtype=torch.float64).tolist()
+
+
+def _normal(hmm: HMM, readings: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and spreads, (K,) each. Raises ValueError if the emission is not their Normal.
+
+    The page computes normal densities of them, so the model must have the same.
+    """
+    absent = torch.full((hmm.num_states,), math.nan)
+    means, spreads = (getattr(hmm.emission, name, absent) for name in ("loc", "scale"))
+    densities = Normal(means, spreads, validate_args=False).log_prob(readings[:, None])
+    of_model = hmm.potentials(readings).log_likelihoods.to(densities)
+    if not torch.allclose(densities, of_model, rtol=1e-4, atol=1e-4):
+        found = type(hmm.emission).__name__
+        raise ValueError(f"hmm: got a {found} emission, needs a Normal")
+    return means, spreads
+
+
+def _additive(model: FactorialHMM) -> tuple[list[list[float]], float]:
+    """The watts of each chain's states, and the scale. Raises ValueError for other models."""
+    levels = getattr(model.emission, "chain_means", None)
+    scale = getattr(model.emission, "scale", torch.zeros(0)).unique()
+    if levels is None or len(scale) != 1:
+        raise ValueError("model: needs an additive_gaussian emission with one scale")
+    num_joint = math.prod(map(len, levels))
+    if num_joint > MOST_JOINT or len(levels) > len(STATE_COLORS):
+        raise ValueError(
+            f"model: got {num_joint} joint states of {len(levels)} chains, needs at most"
+            f" {MOST_JOINT} and {len(STATE_COLORS)}"
+        )
+    return [level.tolist() for level in levels], float(scale)
+
+
+def _state_names(hmm: HMM, names: Sequence[str] | None) -> list[str]:
+    """The names of at most MOST_STATES states."""
+    size = hmm.num_states
+    if size > MOST_STATES:
+        raise ValueError(f"hmm: got {size} states, needs at most {MOST_STATES}")
+    return _names("states", names, size)
+
+
+def _names(argument: str, names: Sequence[str] | None, size: int) -> list[str]:
+    """`size` names as strings; 1, 2, ... where none are given."""
+    names = [str(name) for name in (range(1, size + 1) if names is None else names)]
+    if len(names) != size or len(set(names)) != size:
+        raise ValueError(f"{argument}: got {names}, needs {size} different names")
+    return names
+
+
+def _switch(watts: list[float]) -> list[str]:
+    """The names of an appliance's states: off and on, or their watts."""
+    if len(watts) == 2 and watts[0] == 0:
+        return ["off", "on"]
+    return [f"{w:g} W" for w in watts]

@@ -1,0 +1,89 @@
+"""Still pictures of the explorers, for pages on which scripts may not run."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+import hmmlib.plot as plot
+from hmmlib.factorial import FactorialHMM
+from hmmlib.hmm import HMM
+from hmmlib.inference import smooth_states, viterbi
+from hmmlib.palette import QUANTITY_COLORS, STATE_COLORS
+
+
+def trellis(
+    hmm: HMM, x: list[float], states: Sequence[str], words: Sequence[str]
+) -> Figure:
+    """Circles filled by their posterior probability, and the best path through them."""
+    states, words = _labels(states), _labels(words)
+    potentials = hmm.potentials(x)
+    best, num_steps = viterbi(potentials), len(x)
+    probs = smooth_states(potentials).smoothed_probs.nan_to_num().numpy()
+    figure, ax = plot.figure(0.9 + 0.6 * len(states), max(4.0, 0.55 * num_steps + 1.2))
+    days = np.arange(1, num_steps + 1)
+    for k, color in enumerate(STATE_COLORS[: len(states)]):
+        rows = [-k] * num_steps
+        ax.scatter(days, rows, s=420, c="white", edgecolors=color)
+        ax.scatter(days, rows, s=420 * probs[:, k], c=color, linewidths=0)
+    if best.log_joint > -math.inf:
+        line = {"color": QUANTITY_COLORS["best"], "linewidth": 2.5}
+        ax.plot(days, -best.states.numpy(), **line)
+    ax.set_xticks(days, [f"{t}\n{word}" for t, word in zip(days, words, strict=True)])
+    ax.set_yticks([-k for k in range(len(states))], states)
+    ax.set(xlim=(0.4, num_steps + 0.6), ylim=(0.5 - len(states), 0.5))
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return figure
+
+
+def signal(hmm: HMM, x: list[float], states: Sequence[str]) -> Figure:
+    """The readings, coloured by the best path, and the density of each state beside them."""
+    path = viterbi(hmm.potentials(x)).states.tolist()
+    means = hmm.emission.loc
+    figure, (ax, side) = plot.figure(2.8, ncols=2, sharey=True, width_ratios=(2.6, 1))
+    steps = range(len(x))
+    ax.scatter(steps, x, s=14, c=[STATE_COLORS[k] for k in path])
+    ax.step(steps, means[path].numpy(), where="mid", color="black", linewidth=1)
+    ax.set(xlabel="step", ylabel="reading")
+    grid = torch.linspace(*ax.get_ylim(), 200, dtype=means.dtype)
+    densities = hmm.emission.log_prob(grid[:, None]).exp().T.numpy()
+    for name, density, color in zip(
+        _labels(states), densities, STATE_COLORS, strict=False
+    ):
+        side.fill_betweenx(grid.numpy(), density, color=color, alpha=0.7, label=name)
+    side.set(xlabel="density", xticks=[])
+    side.legend(fontsize=10)
+    return figure
+
+
+def meter(
+    model: FactorialHMM,
+    x: list[float],
+    names: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    step: int,
+) -> Figure:
+    """Bars of the posterior probability of every joint state at one step."""
+    flat = model.flattened()
+    probs = smooth_states(flat.potentials(x)).smoothed_probs[step].numpy()
+    joint_states = np.stack(np.unravel_index(range(len(probs)), model.sizes), axis=1)
+    rows = [
+        ", ".join(
+            f"{name} {label[k]}"
+            for name, label, k in zip(_labels(names), labels, joint, strict=True)
+        )
+        for joint in joint_states
+    ]
+    figure, ax = plot.figure(0.9 + 0.28 * len(rows))
+    ax.barh(rows, probs, color=QUANTITY_COLORS["smoothed"])
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1), xlabel=f"probability at step {step + 1}, reading {x[step]:g} W")
+    return figure
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Names cut to 20 characters, without matplotlib's mathematics."""
+    return [name[:20].replace("$", r"\$") for name in names]

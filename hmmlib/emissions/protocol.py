@@ -1,0 +1,264 @@
+"""What the library asks of an emission: one generic function for each question.
+
+An emission is a `torch.distributions` object with one entry for each state, batch_shape
+(K,), or (K_1, ..., K_M) for several chains. A family answers in its own file, by registering
+an implementation of the functions here; for all other distributions of torch the answers
+below hold. `log_prob` alone is enough to be learned by gradient; `fit` makes it a family
+for Baum-Welch.
+
+Letters: K states, n values, V symbols, D dimensions.
+"""
+
+from functools import singledispatch
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from hmmlib.emissions.parts import parts, rebuilt, unchecked
+
+
+class Limits(NamedTuple):
+    """What a fit has to respect, beside the likelihood."""
+
+    pseudo_count: float = 0.0  #: added to the count of each possible symbol
+    min_scale: float = 0.0  #: no Gaussian is narrower, in the unit of the observations
+
+
+NO_LIMITS = Limits()
+
+
+class Lookup(NamedTuple):
+    """log p(x_t | z_t) of all steps: a small table, and what each step takes from it.
+
+    by symbol  `table` (R, K) log-probabilities, `rows` (T,) or (N, T): table[rows]
+    Gaussian   `table` (3, K): log density at the mean, mean, 1 / scale; `values` (T,) or
+               (N, T), NaN where a reading is missing, which scores 0
+    """
+
+    table: Tensor
+    rows: Tensor | None = None
+    values: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, K) or (N, T, K): the shape of `dense()`."""
+        steps = self.values if self.rows is None else self.rows
+        return *steps.shape, self.table.shape[-1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the scores."""
+        return self.table.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are."""
+        return self.table.device
+
+    def dense(self) -> Tensor:
+        """All log-likelihoods, (T, K) or (N, T, K)."""
+        if self.rows is not None:
+            return self.table.index_select(0, self.rows.flatten()).reshape(self.shape)
+        density, mean, precision = self.table
+        missing = self.values.isnan().unsqueeze(-1)
+        apart = self.values.unsqueeze(-1).masked_fill(missing, 0.0) - mean
+        scores = density - (apart * precision).square() / 2
+        return scores.masked_fill(missing, 0.0).to(self.dtype)
+
+
+@singledispatch
+def log_prob(emission: Distribution, values: Tensor) -> Tensor:
+    """log p(values | state): (..., 1, *event_shape) -> (..., K). -inf if impossible.
+
+    The same as `emission.log_prob`, with an honest log 0: torch keeps probabilities of
+    symbols and of successes at least 2e-16 from 0 and 1 (in float64), so that its log 0 is
+    -36 or a multiple of it, and it refuses a value that only some states can emit.
+
+    Raises:
+        ValueError: for observations of a type that the family cannot score.
+
+    Example:
+        >>> from torch.distributions import Categorical
+        >>> log_prob(Categorical(torch.tensor([[1.0, 0.0], [0.5, 0.5]])), torch.tensor([1]))
+        tensor([   -inf, -0.6931])
+    """
+    possible = in_support(emission, values)
+    try:
+        if possible.all():
+            return emission.log_prob(values)
+        return unchecked(emission).log_prob(values).masked_fill(~possible, -torch.inf)
+    except RuntimeError as error:
+        raise ValueError(
+            f"emission: {type(emission).__name__} has no log_prob of {values.dtype}"
+            f" observations: {' '.join(str(error).split())}"
+        ) from error
+
+
+@singledispatch
+def in_support(emission: Distribution, values: Tensor) -> Tensor:
+    """Which states can emit the values: (..., 1, *event_shape) -> (..., K), booleans.
+
+    Where torch's own support is too wide or too narrow, the family says so in its file.
+    """
+    within = emission.support.check(values)
+    return within.expand(torch.broadcast_shapes(within.shape, emission.batch_shape))
+
+
+@singledispatch
+def surely_in_support(emission: Distribution, values: Tensor) -> bool:
+    """A quick look: True only if each state can emit each of the values."""
+    return False
+
+
+@singledispatch
+def needed(emission: Distribution) -> str:
+    """The values that the family can emit, in the words of an error message."""
+    return f"a finite value in {emission.support}"
+
+
+@singledispatch
+def lookup(emission: Distribution, values: Tensor) -> Lookup | None:
+    """How a compiled loop reads `values` (T,) or (N, T), NaN where missing.
+
+    None where no loop reads the family: the scores are then computed in full, (T, K).
+    """
+    return None
+
+
+@singledispatch
+def fit(
+    emission: Distribution, values: Tensor, weights: Tensor, limits: Limits = NO_LIMITS
+) -> Distribution:
+    """argmax over parameters of sum_n weights[n, k] log p(values[n] | k); the same family.
+
+    A state without any weight keeps its parameters.
+
+    Args:
+        emission: batch_shape (K,); where an iteration starts, and what it keeps.
+        values: (n, *event_shape).
+        weights: (n, K), at least 0.
+        limits: pseudo-counts and the narrowest scale.
+
+    Raises:
+        ValueError: for a family without such a fit.
+    """
+    raise ValueError(
+        f"emission: no weighted fit for {type(emission).__name__}, needs fit_gradient, or"
+        " learn without 'emission'"
+    )
+
+
+@singledispatch
+def m_step(
+    emission: Distribution, statistics: Tensor, limits: Limits = NO_LIMITS
+) -> Distribution | None:
+    """`fit`, from the sufficient statistics that a compiled loop sums up along the way.
+
+    Their shape is that of the table in `lookup`: (V, K) expected uses of each symbol, or
+    (3, K) moments about each mean. None where they are not enough.
+    """
+    return None
+
+
+@singledispatch
+def blank(emission: Distribution, num_states: int, values: Tensor) -> Distribution:
+    """`num_states` equal states of a family that can emit `values` (n, *event_shape).
+
+    Dispatches on a family, not on a distribution: see `blank_of`.
+
+    Raises:
+        ValueError: for a family that cannot be started from data alone.
+    """
+    family = emission if isinstance(emission, type) else type(emission)
+    raise ValueError(
+        f"family: {family.__name__} has no start from data alone, needs an HMM as the"
+        " start of fit_gradient or fit_em"
+    )
+
+
+def blank_of(family: type, num_states: int, values: Tensor) -> Distribution:
+    """`blank` of a family given as a class."""
+    return blank.dispatch(family)(family, num_states, values)
+
+
+@singledispatch
+def has_clusters(emission: Distribution) -> bool:
+    """Whether clusters of the values are a good start; not so for symbols and yes or no."""
+    return True
+
+
+@singledispatch
+def draw(emission: Distribution, states: Tensor) -> Tensor:
+    """One observation for each of the states (N,); (N, *event_shape)."""
+    emitted = emission.sample(states.shape)  # every state emits, one is chosen
+    return emitted[torch.arange(len(states)), states]
+
+
+@singledispatch
+def randomised(
+    emission: Distribution, evenly, generator: torch.Generator
+) -> Distribution:
+    """The same family with random parameters, each an average over the states.
+
+    `evenly(possible)` draws rows of probabilities evenly from all with the same zeros.
+
+    Raises:
+        ValueError: where there is nothing to draw, or all states are alike.
+    """
+    size = emission.batch_shape[0]
+    free = [part for part in parts(emission) if not part.constraint.is_discrete]
+    if not free:
+        raise ValueError(
+            f"hmm: its emission, {type(emission).__name__}, has no parameters to draw,"
+            " needs a family of torch.distributions"
+        )
+    mix = evenly(torch.ones(size, size, dtype=free[0].value.dtype))
+    drawn = {
+        part.name: torch.tensordot(mix.to(part.value.dtype), part.value, dims=1)
+        for part in free
+    }
+    if all((value == value[:1]).all() for value in drawn.values()):
+        raise ValueError(
+            "hmm: all its states emit alike, needs different ones, such as those of"
+            " guess_emission"
+        )
+    return rebuilt(emission, drawn)
+
+
+@singledispatch
+def widened(emission: Distribution, min_scale: float) -> Distribution:
+    """The emission with no Gaussian in it narrower than `min_scale`, in any direction."""
+    return emission
+
+
+@singledispatch
+def counted_probs(emission: Distribution) -> list[Tensor]:
+    """Tables of probabilities that a pseudo-count is added to; each (K, ..., V)."""
+    return []
+
+
+@singledispatch
+def num_free(emission: Distribution) -> int:
+    """The number of free parameters of all states together."""
+    return sum(
+        part.value.numel() - (part.value[..., 0].numel() if part.on_simplex else 0)
+        for part in parts(emission)
+        if not part.constraint.is_discrete
+    )
+
+
+@singledispatch
+def misses_parts(emission: Distribution) -> bool:
+    """Whether NaN in one component of a vector leaves the others to be read."""
+    return False
+
+
+def fallback_for(values: Tensor) -> Tensor:
+    """`values` (n, ...) with a value of the same component where one is NaN."""
+    missing = values.isnan()
+    if not missing.any():
+        return values
+    known = values.masked_fill(missing, -torch.inf).amax(0, keepdim=True)
+    return torch.where(missing, known.masked_fill(known.isneginf(), 1.0), values)

@@ -1,0 +1,303 @@
+"""The recursion of one chain, compiled, in float64, with N sequences in front.
+
+Letters and axes as in `hmmlib.recursion`. In `passes`, messages are probabilities up to a
+factor, which is divided away when it becomes small or large and summed up as a logarithm.
+That is exact unless an entry underflows that nothing can refill, behind a forbidden move;
+the loops notice it (`exact` is False), and the caller uses the logarithms of `recursion`.
+`best_path` works in logarithms.
+
+Log-likelihoods come in one of three forms (see `hmmlib.emissions.protocol.Lookup`):
+
+    by symbol  scores (R, K) log p(x | z) of each symbol, rows (N, T) which symbol
+    Gaussian   scores (3, K), values (N, T), NaN where one is missing
+    in full    scores (N T, K), one row for each step
+
+where an absent `rows` or `values` is an empty array, (0, 0).
+"""
+
+import numpy as np
+
+from hmmlib.engines.jit import compiled
+from hmmlib.engines.numbers import (
+    TINY,
+    evaluate,
+    max_finite,
+    move,
+    move_best,
+    to_probs,
+)
+
+BLOCK = 128  # steps whose likelihoods are computed at once
+FEW = 8  # states up to which back-pointers are stored
+
+
+@compiled
+def passes(
+    log_initial,  # (K,)
+    log_transitions,  # (1, K, K), or (T-1, K, K) when they change with time
+    scores,  # the log-likelihoods, as above
+    rows,
+    values,
+    lengths,  # (N,)
+    first,  # sequences from `first`
+    last,  # to before `last`
+    slot,  # where counts go that are summed over sequences; -1: each its own
+    evidence,  # (N,) out: log p(x_{1:T}), -inf if impossible
+    exact,  # (N,) out: False where scaling lost something
+    filtered,  # (N, T, K) out: p(z_t | x_{1:t}); or (0, 0, 0): not wanted
+    smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); or (0, 0, 0)
+    starts,  # (slots, K), added to: p(z_1 | x_{1:T}); or (0, 0)
+    moves,  # (slots, K, K), added to: expected moves; or (0, 0, 0)
+    uses,  # (slots, *scores.shape), added to: p(z_t | x_{1:T}) of each symbol, or its
+):  #        zeroth, first and second moment about the mean; or (0, 0, 0)
+    """Forward over each sequence, and backward where an output needs it."""
+    size, num = len(log_initial), len(lengths)
+    counting, full = len(moves) > 0, len(rows) + len(values) == 0
+    held = len(scores) if len(rows) else BLOCK
+    likelihoods, shifts = np.empty((size, held)), np.empty(held)
+    if len(rows):
+        evaluate(scores, values, 0, 0, len(scores), likelihoods, shifts)
+    keep = counting or len(smoothed) > 0 or len(filtered) > 0
+    alpha = np.empty((lengths.max() if keep else 1, size))
+    for n in range(first, last):
+        if len(smoothed):
+            alpha = smoothed[n]
+        elif len(filtered):
+            alpha = filtered[n]
+        base = n * (len(scores) // num) if full else n
+        evidence[n], exact[n] = forward(
+            log_initial, log_transitions, scores, rows, values, base, n, lengths[n],
+            likelihoods, shifts, keep, alpha)  # fmt: skip
+        if evidence[n] == -np.inf:
+            alpha[:] = 0.0
+        elif exact[n] and (counting or len(smoothed)):
+            backward(
+                log_transitions, scores, rows, values, base, n, lengths[n],
+                n if slot < 0 else slot, alpha, likelihoods, shifts, smoothed, starts,
+                moves, uses)  # fmt: skip
+
+
+@compiled
+def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
+            likelihoods, shifts, keep, alpha):  # fmt: skip
+    """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1]; log p(x), and exact?"""
+    size, varying = len(log_initial), len(log_transitions) > 1
+    message, entered = np.empty(size), np.empty(size)
+    matrix, turned = np.empty((size, size)), np.empty((size, size))
+    shift, dense, exact = to_probs(log_transitions[0], matrix)
+    turned[:] = matrix.T
+    total, norm = max_finite(log_initial), 1.0
+    for j in range(size):
+        entered[j] = np.exp(log_initial[j] - total)
+    for t in range(end):
+        if t > 0:
+            if varying:
+                shift, dense, held = to_probs(log_transitions[t - 1], matrix)
+                turned[:] = matrix.T
+                exact &= held
+            move(message, turned, entered)
+            total += shift
+        row = rows[n, t] if len(rows) else t % BLOCK
+        if not len(rows) and row == 0:
+            stop = min(t + BLOCK, end)
+            evaluate(scores, values, base, t, stop, likelihoods, shifts)
+        norm, lowest = 0.0, np.inf
+        for j in range(size):
+            message[j] = entered[j] * likelihoods[j, row]
+            norm += message[j]
+            lowest = min(lowest, message[j])
+        total += shifts[row]
+        if norm < 1e-140 or (lowest < TINY and not dense):
+            symbol = row if len(rows) else base + t
+            exact &= nothing_lost(entered, message, norm, scores, symbol, len(values))
+            if norm == 0.0:
+                return -np.inf, exact
+        if keep:
+            for j in range(size):
+                alpha[t, j] = message[j] / norm
+        if norm < 1e-40 or norm > 1e40:
+            total += np.log(norm)
+            for j in range(size):
+                message[j] /= norm
+            norm = 1.0
+    return total + np.log(norm), exact
+
+
+@compiled
+def nothing_lost(entered, message, norm, scores, symbol, gaussian):
+    """Is each entry that vanished impossible, and not only too small?"""
+    fine = True
+    for j in range(len(entered)):
+        if entered[j] > 0.0 and (norm < 1e-140 or message[j] < TINY):
+            fine &= not gaussian and scores[symbol, j] == -np.inf
+    return fine
+
+
+@compiled
+def backward(log_transitions, scores, rows, values, base, n, end, into, alpha,
+             likelihoods, shifts, smoothed, starts, moves, uses):  # fmt: skip
+    """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
+    size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
+    matrix = np.empty((size, size))
+    to_probs(log_transitions[0], matrix)
+    # Nothing is entered from the last step: `onward` begins with zeros.
+    beta, onward, probs = np.ones(size), np.zeros(size), np.empty(size)
+    left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to
+    entered, pairs = np.zeros_like(left), np.zeros((size, size))
+    for t in range(end - 1, -1, -1):
+        if t < end - 1:
+            if varying:
+                to_probs(log_transitions[t], matrix)
+            move(onward, matrix, beta)
+        slot = t % BLOCK
+        row = rows[n, t] if len(rows) else slot
+        if not len(rows) and (t == end - 1 or slot == BLOCK - 1):
+            evaluate(scores, values, base, t - slot, t + 1, likelihoods, shifts)
+        if counting:
+            entered[slot] = onward
+        norm, largest = 0.0, 0.0
+        for i in range(size):
+            reached = beta[i] if alpha[t, i] > 0.0 else 0.0  # the others do not count
+            probs[i] = alpha[t, i] * beta[i]
+            norm += probs[i]
+            largest = max(largest, reached)
+            onward[i] = likelihoods[i, row] * reached
+        scale = 1.0 / norm
+        for i in range(size):
+            probs[i] *= scale
+        if counting:
+            for i in range(size):
+                left[slot, i] = alpha[t, i] * scale
+            if varying:
+                pairs[:] = 0.0
+                add_pairs(left[slot : slot + 1], entered[slot : slot + 1], pairs)
+                add_moves(pairs, matrix, moves[into])
+            elif slot == 0:
+                pairs += np.dot(left.T, entered)
+                left[:] = 0.0
+            if t == 0:
+                starts[into] += probs
+        if len(uses):
+            add_uses(probs, rows, values, n, t, scores, uses[into])
+        if len(smoothed):
+            smoothed[n, t] = probs
+        if largest < 1e-10 or largest > 1e10:
+            onward /= largest
+    if counting and not varying:
+        add_moves(pairs, matrix, moves[into])
+
+
+@compiled
+def add_pairs(left, entered, pairs):
+    """pairs[i, j] += sum over steps of left[t, i] * entered[t, j]."""
+    for t in range(len(left)):
+        for i in range(len(pairs)):
+            for j in range(len(pairs)):
+                pairs[i, j] += left[t, i] * entered[t, j]
+
+
+@compiled
+def add_moves(pairs, matrix, moves):
+    """moves[i, j] += pairs[i, j] * matrix[i, j]."""
+    for i in range(len(matrix)):
+        for j in range(len(matrix)):
+            moves[i, j] += pairs[i, j] * matrix[i, j]
+
+
+@compiled
+def add_uses(probs, rows, values, n, t, scores, uses):
+    """Add p(z_t | x) to the row of its symbol, or to the moments of its reading."""
+    if len(rows):
+        for i in range(len(probs)):
+            uses[rows[n, t], i] += probs[i]
+    elif values[n, t] == values[n, t]:
+        for i in range(len(probs)):
+            apart = values[n, t] - scores[1, i]
+            uses[0, i] += probs[i]
+            uses[1, i] += probs[i] * apart
+            uses[2, i] += probs[i] * apart * apart
+
+
+@compiled
+def best_path(log_initial, log_transitions, scores, rows, values, lengths, first, last,
+              log_joint, states):  # fmt: skip
+    """delta[t+1] = max(delta[t] + log_transition) + score[t+1], traced back.
+
+    Up to FEW states, the state that each maximum came from is stored; above, the scores of
+    one column are computed again along the path, which costs 1/K of the way there.
+    """
+    size, num_steps, num = len(log_initial), states.shape[1], len(lengths)
+    few, full = size <= FEW, len(rows) + len(values) == 0
+    came_from = np.empty((num_steps if few else 0, size), np.uint8)
+    delta = np.empty((0 if few else num_steps, size))
+    message = np.empty(size)
+    for n in range(first, last):
+        base, end = n * (len(scores) // num) if full else n, lengths[n]
+        best_messages(log_initial, log_transitions, scores, rows, values, base, n, end,
+                      message, came_from, delta)  # fmt: skip
+        at = np.argmax(message)
+        log_joint[n] = message[at]
+        states[n, end:] = -1
+        if log_joint[n] == -np.inf:
+            states[n] = -1
+            continue
+        states[n, end - 1] = at
+        for t in range(end - 2, -1, -1):
+            if few:  # noqa: SIM108  (one line would be too long)
+                at = came_from[t + 1, at]
+            else:
+                at = best_before(delta[t], log_transitions, t, at)
+            states[n, t] = at
+
+
+@compiled
+def best_messages(log_initial, log_transitions, scores, rows, values, base, n, end,
+                  message, came_from, delta):  # fmt: skip
+    """The last delta in `message`; on the way, where maxima came from, or all deltas."""
+    size, varying, few = len(log_initial), len(log_transitions) > 1, len(came_from) > 0
+    entered, matrix = log_initial.copy(), log_transitions[0]
+    for t in range(end):
+        if t > 0:
+            if varying:
+                matrix = log_transitions[t - 1]
+            if few:
+                best_entered(message, matrix, entered, came_from[t])
+            else:
+                move_best(message, matrix, entered)
+        if len(values):
+            here, seen = values[n, t], values[n, t] == values[n, t]
+            for j in range(size):
+                apart = (here - scores[1, j]) * scores[2, j]
+                score = scores[0, j] - 0.5 * apart * apart
+                message[j] = entered[j] + (score if seen else 0.0)
+        else:
+            row = rows[n, t] if len(rows) else base + t
+            for j in range(size):
+                message[j] = entered[j] + scores[row, j]
+        if not few:
+            delta[t] = message
+
+
+@compiled
+def best_entered(message, matrix, entered, came_from):
+    """entered[j] = max_i message[i] + matrix[i, j], and the i that it came from."""
+    for j in range(len(message)):
+        best, chosen = message[0] + matrix[0, j], 0
+        for i in range(1, len(message)):
+            score = message[i] + matrix[i, j]
+            chosen = i if score > best else chosen
+            best = score if score > best else best
+        entered[j] = best
+        came_from[j] = chosen
+
+
+@compiled
+def best_before(delta, log_transitions, t, at):
+    """The state that the best path to state `at` leaves at step `t`."""
+    matrix = log_transitions[t if len(log_transitions) > 1 else 0]
+    best, chosen = -np.inf, 0
+    for i in range(len(delta)):
+        score = delta[i] + matrix[i, at]
+        if score > best:
+            best, chosen = score, i
+    return chosen

@@ -1,0 +1,136 @@
+"""The small loops inside the large ones: exp, likelihoods of a block, one move, a maximum.
+
+Letters as in `hmmlib.recursion`. Probabilities here are all divided by some factor, whose
+logarithm is summed up beside them.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from hmmlib.engines.jit import compiled, compiled_max
+
+TINY = 1e-280  # a smaller message is as good as lost
+DENSE = 1e-100  # with moves above it, each state is refilled from any other
+
+# exp(r) to the last bit for |r| < log(2) / 2; log 2 in two parts, the first one short
+INVERSE_FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
+LOG2_E, LN2_HIGH, LN2_LOW = (
+    1 / math.log(2),
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+)
+
+
+@compiled
+def max_finite(row):
+    """The largest entry, or 0 where all are -inf."""
+    best = -np.inf
+    for j in range(len(row)):
+        best = max(best, row[j])
+    return best if best > -np.inf else 0.0
+
+
+@compiled
+def to_probs(log_matrix, matrix):
+    """exp(log_matrix - shift) into matrix; shift, all above DENSE?, nothing lost?"""
+    shift = -np.inf
+    for i in range(log_matrix.shape[0]):
+        shift = max(shift, max_finite(log_matrix[i]))
+    smallest, representable = np.inf, True
+    for i in range(log_matrix.shape[0]):
+        for j in range(log_matrix.shape[1]):
+            matrix[i, j] = np.exp(log_matrix[i, j] - shift)
+            smallest = min(smallest, matrix[i, j])
+            if matrix[i, j] < TINY and log_matrix[i, j] > -np.inf:
+                representable = False
+    return shift, smallest > DENSE, representable
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def exponentiate(x):
+    """exp in place, for x at most 0 and with 0 below exp(-700): 2^n times a polynomial.
+
+    Written out because a loop without calls is one that the compiler turns into vectors.
+    """
+    bits = x.view(np.int64)
+    for i in range(len(x)):
+        y = max(x[i], -700.0)
+        n = np.floor(y * LOG2_E + 0.5)
+        r = (y - n * LN2_HIGH) - n * LN2_LOW
+        p = INVERSE_FACTORIALS[13]
+        p = p * r + INVERSE_FACTORIALS[12]
+        p = p * r + INVERSE_FACTORIALS[11]
+        p = p * r + INVERSE_FACTORIALS[10]
+        p = p * r + INVERSE_FACTORIALS[9]
+        p = p * r + INVERSE_FACTORIALS[8]
+        p = p * r + INVERSE_FACTORIALS[7]
+        p = p * r + INVERSE_FACTORIALS[6]
+        p = p * r + INVERSE_FACTORIALS[5]
+        p = p * r + INVERSE_FACTORIALS[4]
+        p = p * r + INVERSE_FACTORIALS[3]
+        p = p * r + 0.5
+        p = p * r + 1.0
+        p = p * r + 1.0
+        low = x[i] < -700.0
+        x[i] = p
+        bits[i] = 0 if low else bits[i] + (np.int64(np.int32(n)) << 52)
+
+
+@compiled
+def evaluate(scores, values, base, start, stop, likelihoods, shifts):
+    """exp(log p(x_t | z_t) - shift) of the steps `start` to `stop`, a column each.
+
+    Time is the inner loop, the one that becomes vectors: there are few states and many
+    steps.
+    """
+    steps = stop - start
+    here = values[base, start:stop] if len(values) else values[:0, 0]
+    said = scores[base + start : base + stop]
+    shifts[:steps] = -np.inf
+    for j in range(len(likelihoods)):
+        if len(values):
+            for t in range(steps):
+                apart = (here[t] - scores[1, j]) * scores[2, j]
+                score = scores[0, j] - 0.5 * apart * apart
+                likelihoods[j, t] = score if apart == apart else 0.0  # NaN is missing
+        else:
+            for t in range(steps):
+                likelihoods[j, t] = said[t, j]
+        for t in range(steps):
+            score = likelihoods[j, t]
+            shifts[t] = score if score > shifts[t] else shifts[t]
+    for t in range(steps):
+        shifts[t] = shifts[t] if shifts[t] > -np.inf else 0.0
+    for j in range(len(likelihoods)):
+        for t in range(steps):
+            likelihoods[j, t] -= shifts[t]
+        exponentiate(likelihoods[j, :steps])
+
+
+@compiled
+def move(message, turned, entered):
+    """entered[j] = sum_i message[i] * transition[i, j]; `turned` is the transition's .T."""
+    for j in range(len(message)):
+        total = 0.0
+        for i in range(len(message)):
+            total += turned[j, i] * message[i]
+        entered[j] = total
+
+
+@compiled_max
+def move_best(message, matrix, entered):
+    """entered[j] = max_i message[i] + matrix[i, j], four rows at a time."""
+    size = len(message)
+    entered[:] = -np.inf
+    whole = size - size % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = message[i], message[i + 1], message[i + 2], message[i + 3]
+        for j in range(size):
+            one = max(a + matrix[i, j], b + matrix[i + 1, j])
+            two = max(c + matrix[i + 2, j], d + matrix[i + 3, j])
+            entered[j] = max(entered[j], max(one, two))
+    for i in range(whole, size):
+        for j in range(size):
+            entered[j] = max(entered[j], message[i] + matrix[i, j])

@@ -1,0 +1,39 @@
+"""Sequences of a batch shared out among threads."""
+
+import itertools
+import threading
+
+import torch
+
+WORK = 5e5  # multiplications that are worth a second thread
+
+
+def num_shares(num_sequences: int, cost: float, num_threads: int) -> int:
+    """How many threads to use for sequences that take `cost` multiplications in all."""
+    return int(min(num_threads, num_sequences, max(cost // WORK, 1)))
+
+
+def shares_of(num: int, steps: int, size: int) -> int:
+    """How many threads to use for `num` sequences of `steps` steps and `size` states."""
+    if num == 1:
+        return 1
+    cost = float(num) * steps * (size * size + 10)
+    return num_shares(num, cost, torch.get_num_threads())
+
+
+def in_parallel(work, num_sequences: int, shares: int) -> None:
+    """`work(first, last, share)` for all sequences, a thread for each share.
+
+    Compiled loops release the interpreter's lock, so plain threads suffice.
+    """
+    if shares == 1:
+        work(0, num_sequences, 0)
+        return
+    edges = [num_sequences * share // shares for share in range(shares + 1)]
+    ranges = [(*edge, share) for share, edge in enumerate(itertools.pairwise(edges))]
+    threads = [threading.Thread(target=work, args=each) for each in ranges[1:]]
+    for thread in threads:
+        thread.start()
+    work(*ranges[0])
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,160 @@
+"""A model from data alone: a family, a number of states, and the observations."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from hmmlib.checks import as_count, as_seed, as_tensor, told
+from hmmlib.emissions import blank_of, has_clusters
+from hmmlib.hmm import HMM
+from hmmlib.learning.em import fit_em
+from hmmlib.learning.result import Fit
+from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
+from hmmlib.observations import Observed, read
+
+STAY = 0.9  # of the chain that learning starts from
+
+
+def fit(
+    family,
+    num_states: int,
+    observations,
+    lengths=None,
+    num_starts: int = 5,
+    seed: int = 0,
+    *,
+    observed=None,
+    symbols=None,
+    method=fit_em,
+    **options,
+) -> Fit:
+    """The best HMM of a family for the data, of several starts; all runs in `Fit.runs`.
+
+    The first start comes from k-means, the others are random averages of its states (of
+    symbols: random probabilities).
+
+    Args:
+        family: a class, such as `Normal`, `MultivariateNormal`, `Poisson` or
+            `Categorical`; or an emission with batch_shape (K,), for its shape alone.
+        num_states: K.
+        observations, lengths, observed: as for `HMM`. Vectors of a family of single values
+            are read as independent components.
+        num_starts: how many fits.
+        seed: of the starts.
+        symbols: names of the symbols; by default those that occur, where they are words.
+        method: `fit_em`, or `fit_gradient` for a family without Baum-Welch.
+        options: go to `method`, such as num_iters, tolerance, min_scale, pseudo_count.
+
+    Raises:
+        ValueError: for a family that cannot start from data, fewer different values than
+            states, and what `HMM` refuses.
+
+    Example:
+        >>> from torch.distributions import Normal
+        >>> series = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]],
+        ...              Normal(torch.tensor([0.0, 9.0]), 1.0)).sample(200, seed=0)
+        >>> fit(Normal, 2, series.observations).model.emission.loc.round().tolist()
+        [0.0, 9.0]
+    """
+    num_states, seed = as_count("num_states", num_states), as_seed(seed) or 0
+    num_starts = as_count("num_starts", num_starts)
+    symbols = symbols or _words_in(observations)
+    event = _event_shape(family, observations)
+    found = read(observations, event, lengths, observed, symbols)
+    blank = _blank(family, num_states, event, found)
+    like = HMM(*_sticky(num_states), blank, symbols)
+    found = like.read(found._replace(values=found.values.to(torch.float64)))
+    starts = _starts(like, found, num_starts, seed)
+    runs = fit_restarts(starts, found, None, method, **options)
+    return runs[0]._replace(runs=tuple(runs))
+
+
+def _starts(like: HMM, found: Observed, num_starts: int, seed: int) -> list[HMM]:
+    """`like` with emissions from the data: clusters first, random ones after."""
+    if like.num_states == 1:
+        return [like]
+    starts = []
+    if has_clusters(like.emission):
+        guess = guess_emission(like.emission, _complete(like, found), seed)
+        starts.append(HMM.of_checked(*_sticky(like.num_states), guess, like.symbols))
+        like = starts[0]
+    more = num_starts - len(starts)
+    return starts + (random_starts(like, more, seed) if more else [])
+
+
+def _complete(like: HMM, found: Observed) -> Tensor:
+    """The observations of which no component is missing, (n, *event_shape)."""
+    values = found.values.flatten(
+        0, found.values.ndim - len(like.emission.event_shape) - 1
+    )
+    return values[~values.reshape(len(values), -1).isnan().any(-1)]
+
+
+def _sticky(num_states: int) -> tuple[Tensor, Tensor]:
+    """Even odds of a start, and moves that are rare."""
+    even = torch.full((num_states,), 1 / num_states, dtype=torch.float64)
+    leave = (1 - STAY) / max(num_states - 1, 1) if num_states > 1 else 0.0
+    moves = torch.full((num_states, num_states), leave, dtype=torch.float64)
+    return even, moves.fill_diagonal_(1 - leave * (num_states - 1))
+
+
+def _event_shape(family, observations) -> tuple[int, ...]:
+    """The shape of one observation, from the family and the data."""
+    if isinstance(family, Distribution):
+        return tuple(family.event_shape)
+    if not isinstance(family, type) or not issubclass(family, Distribution):
+        raise ValueError(
+            f"family: got {told(family)}, needs a class of torch.distributions, such as"
+            " Normal, or an emission of batch_shape (K,)"
+        )
+    first = observations
+    while isinstance(first, list | tuple) and hasattr(first[0], "columns"):
+        first = first[0]
+    columns = len(first.columns) if hasattr(first, "columns") else 1
+    if columns == 1 and not family.support.event_dim:
+        return ()
+    if columns > 1:
+        return (columns,)
+    while isinstance(first, list | tuple) and len({len(x) for x in first}) > 1:
+        first = first[0]
+    return (as_tensor("observations", first).shape[-1],)
+
+
+def _blank(family, num_states: int, event: tuple, found: Observed) -> Distribution:
+    """Equal states that can emit the data; independent components for single values."""
+    if isinstance(family, Distribution):
+        if tuple(family.batch_shape) != (num_states,):
+            raise ValueError(
+                f"family: got an emission of batch_shape {tuple(family.batch_shape)}, needs"
+                f" ({num_states},), or a class"
+            )
+        return family
+    values = found.values.double()
+    values = values.flatten(0, values.ndim - len(event) - 1)
+    values = values[~values.reshape(len(values), -1).isnan().all(-1)]
+    if not len(values):
+        raise ValueError("observations: all are missing, needs some to learn from")
+    blank = blank_of(family, num_states, values)
+    return Independent(blank, 1) if event and not blank.event_shape else blank
+
+
+def _words_in(observations) -> tuple[str, ...] | None:
+    """The different words among the observations, in order; None if they are numbers."""
+    words: set[str] = set()
+
+    def gather(value):
+        if isinstance(value, str):
+            words.add(value)
+        elif hasattr(value, "columns"):
+            for name in value.columns:
+                gather(value[name])
+        elif hasattr(value, "tolist") or isinstance(value, list | tuple):
+            kind = getattr(getattr(value, "dtype", None), "kind", "O")
+            if kind not in "biuf" and not isinstance(value, Tensor):
+                for each in (
+                    value if isinstance(value, list | tuple) else value.tolist()
+                ):
+                    gather(each)
+
+    gather(observations)
+    return tuple(sorted(words)) or None

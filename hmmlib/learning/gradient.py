@@ -1,0 +1,316 @@
+"""Gradient ascent on log p(x), in unconstrained parameters."""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, transform_to
+
+from hmmlib.checks import as_count, as_number, told
+from hmmlib.emissions import (
+    Part,
+    bounds_of_support,
+    parts,
+    rebuilt,
+    seen_steps,
+)
+from hmmlib.emissions.weights import unit_of
+from hmmlib.hmm import HMM
+from hmmlib.learning.result import (
+    PARTS,
+    Fit,
+    as_options,
+    as_tolerance,
+    cast,
+    log_prior,
+    report,
+    warn_of_equal_states,
+)
+from hmmlib.observations import Observed
+
+
+def fit_gradient(
+    hmm: HMM,
+    observations,
+    lengths=None,
+    num_steps: int = 200,
+    learning_rate: float = 0.05,
+    *,
+    method: str = "adam",
+    observed=None,
+    learn: Collection[str] = PARTS,
+    pseudo_count: float = 0.0,
+    tolerance: float = 1e-6,
+    progress: bool = False,
+) -> Fit:
+    """Gradient ascent on log p(x) from `hmm`, in unconstrained parameters.
+
+    For any differentiable emission whose parameters can be freed. Probabilities are
+    squares of free numbers, divided by their sum, and what has probability 0 keeps it;
+    locations in the unit of the observations are free in units of their spread; other
+    parameters go through the transform that their constraint names, and whole numbers,
+    such as a number of trials, stay.
+
+    Args:
+        hmm: where the ascent starts.
+        observations, lengths, observed: as for `HMM`.
+        num_steps: at most so many steps.
+        learning_rate: of Adam.
+        method: "adam", or "lbfgs", which learns the curvature on the way, stops by itself,
+            and needs no learning rate (Liu & Nocedal 1989).
+        learn, pseudo_count: as in `em_step`.
+        tolerance: nats. `converged` says that the last step gained less, which on a
+            plateau it also does: compare restarts.
+        progress: show a bar.
+
+    Returns:
+        The best model on the way, and its log-likelihood the last in `log_likelihoods`.
+
+    Raises:
+        ValueError: for another method, and parameters that cannot be freed.
+    """
+    learn, pseudo_count = as_options(hmm, learn, pseudo_count)
+    if not isinstance(method, str) or method not in ("adam", "lbfgs"):
+        raise ValueError(f"method: got {told(method)}, needs 'adam' or 'lbfgs'")
+    num_steps = as_count("num_steps", num_steps, least=0)
+    tolerance, rate = as_tolerance(tolerance), _as_rate(learning_rate)
+    dtype, start = hmm.initial_probs.dtype, cast(hmm, torch.float64)
+    seen = start.read(observations, lengths, observed)
+    build, leaves = _unconstrained(start, learn, _said(start, seen))
+
+    def climb() -> _Seen:
+        """Where the leaves are; the gradient of the objective goes to them."""
+        model = build()
+        score = model.log_likelihood(seen).sum()
+        objective = score + log_prior(model, learn, pseudo_count)
+        for leaf in leaves:
+            leaf.grad = None
+        if leaves:
+            (-objective).backward()
+        here = [leaf.detach().clone() for leaf in leaves]
+        return _Seen(score.detach(), objective.detach(), here)
+
+    from tqdm.auto import tqdm  # takes a while to load
+
+    with tqdm(total=num_steps, disable=not progress) as bar:
+        optimize = _adam if method == "adam" else _lbfgs
+        steps = optimize(climb, leaves, num_steps, rate, tolerance, bar)
+    return _best(start, build, leaves, steps, tolerance, dtype, learn)
+
+
+def _best(start, build, leaves, steps, tolerance, dtype, learn) -> Fit:
+    """The fit that ends with the best of the steps."""
+    gain = torch.inf
+    if len(steps) > 1:
+        gain = abs(steps[-1].objective - steps[-2].objective).item()
+    best = max(range(len(steps)), key=lambda i: (steps[i].objective.item(), i))
+    scores = [(each.score, each.objective) for each in steps[: best + 1]]
+    with torch.no_grad():
+        for leaf, value in zip(leaves, steps[best].leaves, strict=True):
+            leaf.copy_(value)
+        model = cast(build(), dtype)
+    warn_of_equal_states("fit_gradient", start, model, learn)
+    return report("fit_gradient", model, scores, gain, tolerance, len(steps) - 1)
+
+
+def _said(hmm: HMM, seen: Observed) -> Tensor:
+    """All observations that are not missing, (n, *event_shape)."""
+    values = seen.values.to(hmm.initial_probs.dtype)
+    return values[seen_steps(hmm.emission, values)]
+
+
+def _as_rate(learning_rate: float) -> float:
+    needs = "a number above 0, and at most 1000"
+    return as_number("learning_rate", learning_rate, needs, lambda x: 0 < x <= 1000)
+
+
+def _adam(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
+    """`num_steps` steps of Adam; what `climb` returned, from the start on."""
+    optimizer = torch.optim.Adam(leaves, lr=learning_rate) if leaves else None
+    seen = [climb()]
+    for _ in range(num_steps if leaves else 0):
+        optimizer.step()
+        try:
+            seen.append(climb())
+        except ValueError as error:
+            raise ValueError(
+                "learning_rate: a step led to parameters that no model has, needs a smaller"
+                f" one than {learning_rate:g}, or observations in other units"
+            ) from error
+        bar.update()
+    return seen
+
+
+def _lbfgs(climb, leaves, num_steps, learning_rate, tolerance, bar) -> list:
+    """At most `num_steps` iterations of L-BFGS, until even a fresh start of it gains less
+    than `tolerance`: what it has learned of the curvature can be wrong.
+    """
+    from scipy.optimize import minimize  # takes a while to load
+
+    descent = _Descent(climb, leaves, tolerance, bar)
+    point = torch.cat([leaf.detach().flatten() for leaf in leaves] or [torch.empty(0)])
+    point, seen = point.numpy(force=True), descent.seen
+    while len(point) and len(seen) <= num_steps:
+        before = len(seen)
+        left = num_steps + 1 - before
+        limits = {"maxiter": left, "maxfun": 20 * left, "ftol": 0, "gtol": 1e-10}
+        best = minimize(
+            descent, point, jac=True, method="L-BFGS-B", callback=descent.accepted,
+            options=limits | {"maxcor": 20},
+        )  # fmt: skip
+        point = best.x
+        if len(seen) == before:  # no step was found, or none is needed
+            if best.success:
+                seen.append(seen[-1])
+            break
+        if seen[-1].objective - seen[before - 1].objective < tolerance:
+            break
+    return seen
+
+
+class _Descent:
+    """The objective, turned round, as scipy asks for it; and the points it accepted."""
+
+    def __init__(self, climb: Callable, leaves: list[Tensor], tolerance: float, bar):
+        self.climb, self.leaves = climb, leaves
+        self.tolerance, self.bar = tolerance, bar
+        self.latest = climb()
+        self.seen = [self.latest]
+
+    def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient at a point."""
+        sizes = [leaf.numel() for leaf in self.leaves]
+        parts = torch.as_tensor(point).split(sizes)
+        with torch.no_grad():
+            for leaf, part in zip(self.leaves, parts, strict=True):
+                leaf.copy_(part.reshape(leaf.shape))
+        try:
+            self.latest = self.climb()
+        except ValueError:  # parameters that no model has: step back
+            return np.inf, np.zeros_like(point)
+        gradients = [
+            torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+            for leaf in self.leaves
+        ]
+        gradient = torch.cat([each.flatten() for each in gradients])
+        return -self.latest.objective.item(), gradient.numpy(force=True)
+
+    def accepted(self, intermediate_result) -> None:
+        """Note the latest point, and stop where it gains too little."""
+        self.seen.append(self.latest)
+        self.bar.update()
+        if self.seen[-1].objective - self.seen[-2].objective < self.tolerance:
+            raise StopIteration
+
+
+class _Seen(NamedTuple):
+    """A point on the way of gradient ascent."""
+
+    score: Tensor  # log p(x)
+    objective: Tensor  # with the log prior
+    leaves: list[Tensor]  # copies
+
+
+class _Free:
+    """Parameters as free numbers: leaves by name, and the way back to their values."""
+
+    def __init__(self):
+        self.leaves: dict[str, Tensor] = {}
+        self.back: dict[str, Callable] = {}
+
+    def add(self, name: str, value: Tensor, forward: Callable, inverse: Callable):
+        """Free `value`. Raises ValueError on the edge of what it may be."""
+        leaf = inverse(value).detach().clone()
+        if not leaf.isfinite().all():
+            raise ValueError(
+                f"emission: {name} {value.tolist()} stands on the edge of what it may be,"
+                " needs values inside, or learn without the emission"
+            )
+        self.leaves[name], self.back[name] = leaf.requires_grad_(), forward
+
+    def add_probs(self, name: str, value: Tensor):
+        """Free rows of probabilities."""
+
+        # Not a softmax: there 0 is infinitely far away, and near it gradients vanish.
+        def as_rows(x: Tensor) -> Tensor:
+            return x.square() / x.square().sum(-1, keepdim=True)
+
+        self.add(name, value, as_rows, torch.sqrt)
+
+    def values(self) -> dict[str, Tensor]:
+        """The parameters of the leaves as they are."""
+        return {name: self.back[name](leaf) for name, leaf in self.leaves.items()}
+
+
+def _unconstrained(
+    hmm: HMM, learn: Collection[str], values: Tensor
+) -> tuple[Callable[[], HMM], list[Tensor]]:
+    """A function that builds the model from its leaves, and the leaves, which are free."""
+    chain, emitted = _Free(), _Free()
+    for part in ("initial_probs", "transition_matrix"):
+        if part in learn:
+            chain.add_probs(part, getattr(hmm, part))
+    if "emission" in learn:
+        _free_emission(emitted, hmm.emission, values)
+
+    def build() -> HMM:
+        """The model of the leaves as they are."""
+        now, emission = chain.values(), hmm.emission
+        if emitted.leaves:
+            emission = rebuilt(emission, emitted.values())
+        return HMM(
+            now.get("initial_probs", hmm.initial_probs),
+            now.get("transition_matrix", hmm.transition_matrix),
+            emission,
+            hmm.symbols,
+        )
+
+    if emitted.leaves:
+        _refuse_edges(build().emission)
+    return build, [*chain.leaves.values(), *emitted.leaves.values()]
+
+
+def _free_emission(free: _Free, emission: Distribution, values: Tensor) -> None:
+    """Free the parameters of the emission. Raises ValueError if there are none."""
+    unit = unit_of(values)
+    for part in parts(emission):
+        name = part.name
+        if part.constraint.is_discrete:  # such as the number of trials
+            continue
+        if part.on_simplex:
+            name = name.removesuffix(part.attribute) + "probs"
+            free.add_probs(name, part.owner.probs)
+        elif part.in_unit:
+            free.add(name, part.value, lambda x: x * unit, lambda x: x / unit)
+        else:
+            transform = _transform(part)
+            free.add(name, part.value, transform, transform.inv)
+    if not free.leaves:
+        raise ValueError(
+            f"emission: got {type(emission).__name__}, which has no parameters that could be"
+            " learned, needs learn without the emission"
+        )
+
+
+def _refuse_edges(emission: Distribution) -> None:
+    """Raise ValueError if parameters that are learned bound what a state can emit."""
+    for owner, bound in bounds_of_support(emission):
+        if bound.requires_grad:
+            raise ValueError(
+                f"emission: got {type(owner).__name__}, whose parameters bound what it can"
+                " emit: at the bound the likelihood jumps, and has no gradient; needs learn"
+                " without the emission"
+            )
+
+
+def _transform(part: Part):
+    """From free numbers to what the parameter may be. Raises ValueError if there is none."""
+    try:
+        return transform_to(part.constraint)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"emission: got {type(part.owner).__name__}, whose {part.name} cannot be freed,"
+            " needs learn without the emission"
+        ) from error

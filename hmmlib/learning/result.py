@@ -1,0 +1,114 @@
+"""What a fit returns, and the options that all of them share."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmmlib.checks import MOST, as_instance, as_number, told, warn
+from hmmlib.emissions import counted_probs, parameters, rebuilt, rows
+from hmmlib.hmm import HMM
+
+PARTS = ("initial_probs", "transition_matrix", "emission")
+
+
+class Fit(NamedTuple):
+    """A fitted model, and how the fit went."""
+
+    model: HMM  #: the last model; of gradient ascent, the best
+    log_likelihoods: Tensor  #: (num_iters + 1,)  log p(x) from the start to the model
+    converged: bool  #: did the last step gain less than the tolerance?
+    num_iters: int  #: steps from the start to the model
+    runs: tuple = ()  #: of `fit`: all its runs, the best first
+
+
+class Options(NamedTuple):
+    """What may move, and what pulls at it."""
+
+    learn: Collection[str] = PARTS
+    pseudo_count: float = 0.0
+
+
+def as_options(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Options:
+    """Raises TypeError for what is no HMM, ValueError for parts that there are not."""
+    as_instance("hmm", hmm, HMM)
+    among = isinstance(learn, list | tuple | set | frozenset | dict) and len(learn)
+    if not among or not all(isinstance(part, str) and part in PARTS for part in learn):
+        raise ValueError(f"learn: got {told(learn)}, needs some of {PARTS}")
+    needs = f"a number of at least 0, and at most {MOST:,}"
+    fits = as_number("pseudo_count", pseudo_count, needs, lambda x: 0 <= x <= MOST)
+    return Options(learn, fits)
+
+
+def as_tolerance(tolerance: float) -> float:
+    """Any number. Raises ValueError."""
+    return as_number("tolerance", tolerance, "a number", lambda x: x == x)
+
+
+def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
+    """pseudo_count times the sum of the logs of all possible starts, moves and symbols; ().
+
+    The log density of Dirichlet(1 + pseudo_count) priors, up to a constant; only over the
+    parts in `learn`.
+    """
+    tables = [getattr(hmm, part) for part in learn if part != "emission"]
+    if "emission" in learn:
+        tables += counted_probs(hmm.emission)
+    total = hmm.initial_probs.new_zeros(())
+    if pseudo_count:
+        for table in tables:
+            total = total + pseudo_count * table[table > 0].log().sum()
+    return total
+
+
+def cast(hmm: HMM, dtype: torch.dtype) -> HMM:
+    """The model with every parameter in another precision."""
+    if dtype == hmm.initial_probs.dtype:
+        return hmm
+    emitted = {name: x.to(dtype) for name, x in parameters(hmm.emission).items()}
+    return HMM(
+        hmm.initial_probs.to(dtype),
+        hmm.transition_matrix.to(dtype),
+        rebuilt(hmm.emission, emitted),
+        hmm.symbols,
+    )
+
+
+def report(
+    name: str,
+    model: HMM,
+    scores: list,
+    gain: float,
+    tolerance: float,
+    num_tried: int | None = None,
+) -> Fit:
+    """The fit, with a warning if it stopped while still moving, or went down."""
+    num_tried = len(scores) - 1 if num_tried is None else num_tried
+    history = torch.stack([score for score, _ in scores])
+    rounding = 1e-12 * history[-1].abs().item()
+    converged = -max(tolerance, rounding) < gain < tolerance
+    if not converged:
+        warn(
+            f"{name}: not converged, the last of {num_tried} steps moved log p(x) by"
+            f" {gain:.2g}, needs less than {tolerance:.2g}"
+        )
+    return Fit(model, history, converged, len(scores) - 1)
+
+
+def warn_of_equal_states(name: str, start: HMM, end: HMM, learn) -> None:
+    """Warn if states that began with the same emission ended with the same one."""
+    if "emission" not in learn or start.num_states == 1:
+        return
+    before, after = rows(start.emission), rows(end.emission)
+    ranks, groups = before.unique(dim=0, return_inverse=True)
+    if len(ranks) == len(before):
+        return
+    for group in range(len(ranks)):
+        states = (groups == group).nonzero().flatten()
+        if len(states) > 1 and torch.isclose(after[states], after[states[:1]]).all():
+            warn(
+                f"{name}: states {states.tolist()} started with the same emission, and no"
+                " step told them apart; needs different starts, such as those of"
+                " guess_emission or random_starts"
+            )

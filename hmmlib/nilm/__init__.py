@@ -1,0 +1,67 @@
+"""Whose watts: appliances learned one by one, and a house's meter split among them.
+
+pandas in, pandas out, in watts, with a DatetimeIndex. A column is an appliance, or a
+circuit of several; `REST` is what no sub-meter sees. Non-intrusive load monitoring
+(NILM): Hart 1992; factorial HMMs for it: Kolter & Jaakkola 2012. Taught in chapter 8.
+
+From a model to an answer:
+
+* house: appliances that are metered as one sum
+* appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
+* splitting: the watts of each appliance, and energies with their uncertainty
+* simulation: a house that behaves exactly as its model says
+* baselines, metrics: other ways to split a meter, and how far an answer is from the truth
+* occupancy: how often an appliance is in each of its states
+
+From a meter to readings:
+
+* reader: a file as watts; csv_file, columns, clock: its lines, cells and time zone
+* series: a checked series; order, grid, register, faults: its stamps and readings
+* source: how messages name what the caller passed
+"""
+
+from hmmlib.nilm.appliances import (
+    ENOUGH,
+    FLOOR,
+    STAY,
+    UNSEEN,
+    WATTS_OF_ANYTHING,
+    learn_appliance,
+)
+from hmmlib.nilm.baselines import combinatorial_optimisation, mean_baseline
+from hmmlib.nilm.faults import WATTS_OF_A_PLUG
+from hmmlib.nilm.house import House
+from hmmlib.nilm.metrics import aligned, appliance_metrics, energy_kwh, house_metrics
+from hmmlib.nilm.occupancy import long_run
+from hmmlib.nilm.reader import read_meter
+from hmmlib.nilm.series import check_power
+from hmmlib.nilm.simulation import simulate
+from hmmlib.nilm.splitting import disaggregate, sample_energy
+from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house
+
+__all__ = [
+    "ENOUGH",
+    "FLOOR",
+    "MOST_BELOW",
+    "MOST_OFF",
+    "REST",
+    "STAY",
+    "UNSEEN",
+    "WATTS_OF_ANYTHING",
+    "WATTS_OF_A_PLUG",
+    "House",
+    "aligned",
+    "appliance_metrics",
+    "check_power",
+    "combinatorial_optimisation",
+    "disaggregate",
+    "energy_kwh",
+    "house_metrics",
+    "learn_appliance",
+    "learn_house",
+    "long_run",
+    "mean_baseline",
+    "read_meter",
+    "sample_energy",
+    "simulate",
+]
