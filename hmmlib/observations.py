@@ -52,9 +52,8 @@ def read(
         return observations
     index = None
     if not isinstance(observations, Tensor):
-        index = (
-            getattr(observations, "index", None) if column_kinds(observations) else None
-        )
+        if column_kinds(observations):
+            index = getattr(observations, "index", None)
         if symbols is not None:
             observations = _coded(observations, symbols)
         sequences = as_sequences(observations)
@@ -68,16 +67,12 @@ def read(
         lengths = as_lengths(lengths, steps).to(values.device)
         behind = torch.arange(steps[1], device=values.device) >= lengths[:, None]
         blank = torch.nan if values.is_floating_point() else 0
-        behind = behind.reshape(*steps, *[1] * len(event_shape))
-        values = values.masked_fill(behind, blank)
+        values = values.masked_fill(_aligned(behind, values), blank)
     if observed is not None:
         missing = ~_as_mask(observed, steps).to(values.device)
         if missing.any():
-            missing = missing.reshape(*steps, *[1] * len(event_shape))
-            whole = not values.is_floating_point()
-            values = (values.double() if whole else values).masked_fill(
-                missing, torch.nan
-            )
+            values = values if values.is_floating_point() else values.double()
+            values = values.masked_fill(_aligned(missing, values), torch.nan)
     return Observed(values, lengths, index)
 
 
@@ -180,6 +175,11 @@ def as_lengths(lengths, steps: tuple[int, ...]) -> Tensor:
             f"lengths: got {told(lengths.tolist())}, needs integers from 1 to {steps[1]}"
         )
     return lengths.long()
+
+
+def _aligned(steps: Tensor, values: Tensor) -> Tensor:
+    """Booleans of steps, (T,) or (N, T), with as many axes as the values."""
+    return steps.reshape(*steps.shape, *[1] * (values.ndim - steps.ndim))
 
 
 def _as_mask(observed, steps: tuple[int, ...]) -> Tensor:

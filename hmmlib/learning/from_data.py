@@ -36,8 +36,7 @@ def fit(
 ) -> Fit:
     """The best HMM of a family for the data, of several starts; all runs in `Fit.runs`.
 
-    The first start comes from k-means, the others are random averages of its states (of
-    symbols: random probabilities).
+    The first start is of k-means, the others are random averages of its states.
 
     Args:
         family: a class, such as `Normal`, `MultivariateNormal`, `Poisson` or
@@ -45,8 +44,7 @@ def fit(
         num_states: K.
         observations, lengths, observed: as for `HMM`. The columns of a DataFrame are
             independent components of a family of single values.
-        num_starts: how many fits.
-        seed: of the starts.
+        num_starts, seed: how many fits, and from which random starts.
         symbols: names of the symbols; by default those that occur, where they are words.
         method: `fit_em`, or `fit_gradient` for a family without Baum-Welch.
         options: go to `method`, such as num_iters, tolerance, min_scale, pseudo_count.
@@ -68,20 +66,25 @@ def fit(
     symbols = symbols or words
     found = in_double(read(observations, event, lengths, observed, symbols))
     blank = _blank(family, num_states, event, found)
-    if words and not counted_probs(blank):
-        raise ValueError(
-            f"observations: got text such as {told(words[0])}, needs numbers for"
-            f" {type(blank).__name__}"
-        )
+    _refuse_words(words, blank)
     like = HMM(*_sticky(num_states), blank, symbols)
-    found = like.read(found)
     starts = _starts(like, found, num_starts, seed)
     runs = fit_restarts(starts, found, None, method, **options)
     return runs[0]._replace(runs=tuple(runs))
 
 
+def _refuse_words(words: tuple[str, ...] | None, emission: Distribution) -> None:
+    """Raise ValueError for text where the family has no symbols."""
+    if words and not counted_probs(emission):
+        raise ValueError(
+            f"observations: got text such as {told(words[0])}, needs numbers for"
+            f" {type(emission).__name__}"
+        )
+
+
 def _starts(like: HMM, found: Observed, num_starts: int, seed: int) -> list[HMM]:
     """`like` with emissions from the data: clusters first, random ones after."""
+    found = like.read(found)
     if like.num_states == 1:
         return [like]
     starts = []
