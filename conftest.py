@@ -1,5 +1,5 @@
 """How stored outputs are compared with fresh ones: numbers as shown, pictures pixel by
-pixel, the rest to the letter.
+pixel, the rest to the letter. After the cells of a notebook its folded solutions run.
 
 Plain nbval compares text to the last character, which the last bits of a float do not
 survive on another processor, and does not compare pictures at all. It compares outputs
@@ -10,7 +10,9 @@ import base64
 import io
 import math
 import re
+from collections import defaultdict
 
+import nbformat
 import numpy as np
 from nbval.plugin import IPyNbCell, IPyNbFile
 from PIL import Image
@@ -71,9 +73,29 @@ def same_picture(one: str, two: str) -> bool:
     )
 
 
+def solutions(cells) -> list[str]:
+    """The code of the folded solutions of a notebook, one string for each exercise."""
+    prose = "\n".join(
+        each["source"] for each in cells if each["cell_type"] == "markdown"
+    )
+    folded = re.findall(r"<details>.*?</details>", prose, flags=re.S)
+    found = [re.findall(r"```python\n(.*?)```", each, flags=re.S) for each in folded]
+    return ["\n".join(each) for each in found]
+
+
 def pytest_configure(config):
-    """Let nbval compare `Output`s."""
-    as_nbval_does = IPyNbCell.sanitize
+    """Let nbval compare `Output`s, and run solutions as a reader does who pastes them."""
+    as_nbval_does, cells_of = IPyNbCell.sanitize, IPyNbFile.collect
+
+    def collect(file):
+        yield from cells_of(file)
+        for number, code in enumerate(solutions(file.nb.cells), start=1):
+            yield IPyNbCell.from_parent(
+                file, name=f"Solution {number}", cell_num=number,
+                cell=nbformat.v4.new_code_cell(code), options=defaultdict(bool),
+            )  # fmt: skip
+
+    IPyNbFile.collect = collect
     IPyNbCell.sanitize = lambda self, text: (
         Output(as_nbval_does(self, text)) if isinstance(text, str) else text
     )

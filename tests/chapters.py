@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -33,12 +32,7 @@ def texts(output: dict) -> list[str]:
 
 def solutions(path: Path) -> list[str]:
     """The code of the folded solutions, one string for each exercise."""
-    prose = "\n".join(cell["source"] for cell in cells(path, "markdown"))
-    folded = re.findall(r"<details>.*?</details>", prose, flags=re.S)
-    return [
-        "\n".join(re.findall(r"```python\n(.*?)```", each, flags=re.S))
-        for each in folded
-    ]
+    return comparison().solutions(cells(path))
 
 
 def comparison():

@@ -10,14 +10,9 @@ import subprocess
 from decimal import Decimal
 
 import execute
-import matplotlib
-import matplotlib.pyplot as plt
 import nbformat
-import pyro
 import pytest
 import repository
-import torch
-from IPython.core.inputtransformer2 import TransformerManager
 
 from chapters import APPENDIX, CHAPTERS, ROOT, cells, solutions, texts
 
@@ -186,26 +181,6 @@ def test_the_setup_cell_installs_what_a_lonely_notebook_lacks(path):
 
     assert opening(path) == opening(CHAPTERS[0])
     assert f"%pip install -q git+{repository.present()}\n" in opening(path)[1] + "\n"
-
-
-@every_chapter
-def test_solutions_work_where_they_stand(path, monkeypatch):
-    """Run the chapter, then each solution in its namespace, as a reader does who pastes
-    it.
-    """
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    matplotlib.use("Agg")
-    dtype, transform = torch.get_default_dtype(), TransformerManager().transform_cell
-    namespace = {"get_ipython": lambda: None}
-    try:
-        for cell in cells(path, "code"):
-            exec(transform(cell["source"]), namespace)
-        for solution in solutions(path):
-            assert "assert " in solution
-            exec(solution, dict(namespace))
-    finally:
-        torch.set_default_dtype(dtype)
-        pyro.clear_param_store()
 
 
 @every_notebook
