@@ -18,14 +18,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hmmlib import inference, pyro_models
+from hmmlib import engines, pyro_models
 from hmmlib.factorial import (
     FactorialHMM,
     additive_gaussian,
     coordinate_ascent,
     mean_field,
 )
-from hmmlib.inference import log_likelihood, smooth_states, viterbi
 
 TARGET = Path(__file__).parents[1] / "hmmlib/datasets/factorial_cost.csv"
 NUM_STATES, NUM_STEPS, ROUNDS = 3, 100, 3
@@ -46,34 +45,38 @@ def appliances(num_chains: int) -> FactorialHMM:
 
 def methods(model: FactorialHMM, x: torch.Tensor) -> dict:
     """What to time: (task, method) -> (call, steps it takes)."""
-    short = x[:20]
+    # Methods are compared, not their compilers: all of them in plain PyTorch.
+    short, plain = x[:20], engines.recursion
     parts = model.initial_probs, model.transition_matrices, model.emission.chain_means
     story = pyro_models.factorial_story
     calls = {
-        ("likelihood", "factored"): (lambda: model.log_likelihood(x), len(x)),
+        ("likelihood", "factored"): (
+            lambda: model.log_likelihood(x, engine=plain),
+            len(x),
+        ),
         ("likelihood", "Pyro"): (
             lambda: pyro_models.evidence(story, *parts, 20.0, readings=short),
             len(short),
         ),
-        ("smoothing", "factored"): (lambda: model.smooth(x), len(x)),
+        ("smoothing", "factored"): (lambda: model.smooth(x, engine=plain), len(x)),
         ("smoothing", "mean field"): (
-            lambda: mean_field(model, x, num_sweeps=1),
+            lambda: mean_field(model, x, num_sweeps=1, engine=plain),
             len(x),
         ),
-        ("decoding", "factored"): (lambda: model.viterbi(x), len(x)),
+        ("decoding", "factored"): (lambda: model.viterbi(x, engine=plain), len(x)),
         ("decoding", "ICM"): (
-            lambda: coordinate_ascent(model, x, num_sweeps=1),
+            lambda: coordinate_ascent(model, x, num_sweeps=1, engine=plain),
             len(x),
         ),
     }
     if len(model.sizes) <= MOST_CHAINS_FLAT:
         flat = model.flattened()
         for task, run in (
-            ("likelihood", log_likelihood),
-            ("smoothing", smooth_states),
-            ("decoding", viterbi),
+            ("likelihood", flat.log_likelihood),
+            ("smoothing", flat.smooth),
+            ("decoding", flat.viterbi),
         ):
-            calls[task, "flat"] = (lambda run=run: run(flat.potentials(x)), len(x))
+            calls[task, "flat"] = (lambda run=run: run(x, engine=plain), len(x))
     return calls
 
 
@@ -94,12 +97,9 @@ def check_same_answers(results: dict) -> None:
 def main(most_chains: int = MOST_CHAINS, target: Path = TARGET) -> None:
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    # Methods are compared, not their compilers: all of them in plain PyTorch.
-    inference._compiles = lambda potentials: False
     rows = []
     for num_chains in range(1, most_chains + 1):
         model = appliances(num_chains)
-        object.__setattr__(model, "_loops", None)
         x = model.sample(NUM_STEPS, seed=0).observations
         calls = methods(model, x)
         seconds, results = {name: [] for name in calls}, {}

@@ -320,9 +320,7 @@ def flattened(sizes: tuple[int, ...], quick: bool) -> list[dict]:
     flat = model.flattened()
     made = {
         "hmmlib": {"Viterbi": lambda: float(model.viterbi(x).log_joint)},
-        "hmmlib flat": {
-            "Viterbi": lambda: float(flat.viterbi(x).log_joint)
-        },
+        "hmmlib flat": {"Viterbi": lambda: float(flat.viterbi(x).log_joint)},
     }
     try:
         from hmmlearn.hmm import GaussianHMM

@@ -51,7 +51,7 @@ def log_likelihood(potentials: Potentials, engine=None) -> Tensor:
         >>> from hmmlib import HMM
         >>> hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
         >>> print(f"{log_likelihood(hmm.potentials([1, 0, 1])):.4f}")
-        -2.1542
+        -2.0712
     """
     potentials = checked(potentials)
     return (engine or pick(potentials)).log_likelihood(potentials)

@@ -52,12 +52,11 @@ def read(
         return observations
     index = None
     if not isinstance(observations, Tensor):
-        index = (
-            getattr(observations, "index", None) if column_kinds(observations) else None
-        )
+        if column_kinds(observations):
+            index = getattr(observations, "index", None)
         if symbols is not None:
             observations = _coded(observations, symbols)
-        sequences = _sequences(observations)
+        sequences = as_sequences(observations)
         if sequences is not None:
             return _padded(sequences, event_shape, lengths, observed)
     values = as_steps(observations, event_shape, lengths)
@@ -68,17 +67,23 @@ def read(
         lengths = as_lengths(lengths, steps).to(values.device)
         behind = torch.arange(steps[1], device=values.device) >= lengths[:, None]
         blank = torch.nan if values.is_floating_point() else 0
-        behind = behind.reshape(*steps, *[1] * len(event_shape))
-        values = values.masked_fill(behind, blank)
+        values = values.masked_fill(_aligned(behind, values), blank)
     if observed is not None:
         missing = ~_as_mask(observed, steps).to(values.device)
         if missing.any():
-            missing = missing.reshape(*steps, *[1] * len(event_shape))
-            whole = not values.is_floating_point()
-            values = (values.double() if whole else values).masked_fill(
-                missing, torch.nan
-            )
+            values = values if values.is_floating_point() else values.double()
+            values = values.masked_fill(_aligned(missing, values), torch.nan)
     return Observed(values, lengths, index)
+
+
+def in_double(seen: Observed) -> Observed:
+    """The same in float64, with NaN behind each end, which whole numbers cannot say."""
+    values, lengths = seen.values.double(), seen.lengths
+    if lengths is not None:
+        behind = torch.arange(values.shape[1], device=values.device) >= lengths[:, None]
+        behind = behind.reshape(*behind.shape, *[1] * (values.ndim - 2))
+        values = values.masked_fill(behind, torch.nan)
+    return seen._replace(values=values)
 
 
 def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor:
@@ -88,9 +93,7 @@ def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor
     no step, and for a column (T, 1) of single values without `lengths`: it may be meant as
     one sequence or as T of them.
     """
-    given = (
-        observations if isinstance(observations, Tensor) else _with_nan(observations)
-    )
+    given = observations if isinstance(observations, Tensor) else with_nan(observations)
     values, event = as_tensor("observations", given), tuple(event_shape)
     found, is_table = tuple(values.shape), hasattr(observations, "columns")
     if is_table and not event:
@@ -123,7 +126,7 @@ def as_steps(observations, event_shape: tuple[int, ...], lengths=None) -> Tensor
     return values
 
 
-def _with_nan(values):
+def with_nan(values):
     """The same, with NaN where a value is masked, None or NA."""
     if isinstance(values, np.ma.MaskedArray):
         if not np.ma.getmaskarray(values).any() or values.dtype.kind not in "biuf":
@@ -140,7 +143,7 @@ def _with_nan(values):
     if isinstance(values, np.ndarray) and values.dtype == object:
         values = values.tolist()
     if isinstance(values, list | tuple):
-        return [_with_nan(x) if _may_miss(x) else x for x in values]
+        return [with_nan(x) if _may_miss(x) else x for x in values]
     return math.nan if values is None or _is_missing(values) else values
 
 
@@ -174,6 +177,11 @@ def as_lengths(lengths, steps: tuple[int, ...]) -> Tensor:
     return lengths.long()
 
 
+def _aligned(steps: Tensor, values: Tensor) -> Tensor:
+    """Booleans of steps, (T,) or (N, T), with as many axes as the values."""
+    return steps.reshape(*steps.shape, *[1] * (values.ndim - steps.ndim))
+
+
 def _as_mask(observed, steps: tuple[int, ...]) -> Tensor:
     """`observed` as booleans of shape `steps`. Raises ValueError."""
     observed = as_tensor("observed", observed)
@@ -187,7 +195,7 @@ def _as_mask(observed, steps: tuple[int, ...]) -> Tensor:
     return observed
 
 
-def _sequences(observations) -> list | None:
+def as_sequences(observations) -> list | None:
     """The sequences of a list, if their lengths differ or they are tables; else None."""
     if not isinstance(observations, list | tuple) or len(observations) < 2:
         return None

@@ -10,9 +10,9 @@ Numbers:  natural logarithms; -inf is an honest log 0.
 This is the readable form. `forward` takes a way to reduce the paths that meet in a state
 (`torch.logsumexp` adds them up, `torch.amax` keeps the best), `backward` is the same with
 time reversed, and `trace_back` takes a way to choose a state; filtering, smoothing, Viterbi
-and posterior samples are made of these. For one chain on the CPU most functions of
-`hmmlib.inference` answer from the compiled twin, `hmmlib.kernels`, which has loops for
-several chains too, called by `hmmlib.factorial`; the tests compare the two.
+and posterior samples are made of these. For one chain on the CPU `hmmlib.inference` answers
+from a compiled twin, `hmmlib.engines.chain`; `hmmlib.factorial` uses loops for several
+chains, `hmmlib.engines.chains`. The tests compare them with this page.
 """
 
 from collections.abc import Callable

@@ -54,6 +54,23 @@ def potentials(draw, num_chains=None, forbidden=True):
     )
 
 
+def random_chains(sizes, seed=0, scale=0.5):
+    """Random chains whose levels add up; a third of the moves of the first one forbidden."""
+    from hmmlib.factorial import FactorialHMM, additive_gaussian
+
+    g = torch.Generator().manual_seed(seed)
+    matrices = [rows(g, k, k) for k in sizes]
+    if sizes[0] > 2:
+        matrices[0] = matrices[0].triu() + torch.eye(sizes[0]).double()
+        matrices[0] = matrices[0] / matrices[0].sum(-1, keepdim=True)
+    means = [3 * torch.randn(k, generator=g, dtype=torch.float64) for k in sizes]
+    return FactorialHMM(
+        tuple(rows(g, k) for k in sizes),
+        tuple(matrices),
+        additive_gaussian(means, scale),
+    )
+
+
 def joint_paths(p: Potentials):
     """Every path of joint states, (P, T, M), for one or more chains."""
     from hmmlib.enumeration import all_paths

@@ -4,14 +4,23 @@ import pytest
 import torch
 from random_models import random_potentials
 
+from hmmlib.datasets import weather
 from hmmlib.inference import (
     expected_counts,
+    filter_states,
     log_likelihood,
     pairwise_probs,
     sample_states,
+    smooth_states,
     total_counts,
+    viterbi,
 )
 from hmmlib.recursion import Potentials
+
+QUESTIONS = (
+    log_likelihood, filter_states, smooth_states, pairwise_probs, expected_counts,
+    total_counts, viterbi, lambda p: sample_states(p, 1),
+)  # fmt: skip
 
 
 def broken(sizes=(2,), **fields):
@@ -121,3 +130,11 @@ def test_pairs_and_counts_need_one_chain_and_samples_at_least_one():
             question(random_potentials(0, (2, 2), 3))
     with pytest.raises(ValueError, match="num_samples"):
         sample_states(random_potentials(0, (2,), 3), 0)
+
+
+@pytest.mark.parametrize("found", ["abc", None, (1, 2, 3), torch.zeros(2), weather.hmm])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_is_no_potentials_at_all_is_a_type_error(question, found):
+    name = type(found).__name__
+    with pytest.raises(TypeError, match=f"potentials: got {name}, needs a Potentials"):
+        question(found)

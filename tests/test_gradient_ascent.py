@@ -7,7 +7,7 @@ import torch
 from problems import METHODS, fortnights, problem
 from torch.distributions import (
     Categorical,
-    Exponential,
+    HalfNormal,
     Normal,
     OneHotCategorical,
     Poisson,
@@ -56,20 +56,20 @@ def test_gradient_ascent_fits_a_family_without_a_weighted_fit():
     truth = HMM(
         [0.5, 0.5],
         [[0.9, 0.1], [0.1, 0.9]],
-        Exponential(torch.tensor([0.2, 3.0]).double()),
+        HalfNormal(torch.tensor([5.0, 0.3]).double()),
     )
     x = truth.sample(300, seed=0).observations
     start = HMM(
         [0.5, 0.5],
         truth.transition_matrix,
-        Exponential(torch.tensor([0.5, 1.0]).double()),
+        HalfNormal(torch.tensor([2.0, 1.0]).double()),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = fit_gradient(start, x, num_steps=300)
     assert fit.log_likelihoods[-1] >= log_likelihood(truth.potentials(x))
     with pytest.raises(
-        ValueError, match="no weighted fit for Exponential, needs fit_gradient"
+        ValueError, match="no weighted fit for HalfNormal, needs fit_gradient"
     ):
         em_step(start, x)
 

@@ -18,6 +18,7 @@ from hmmlib.learning import (
     em_step,
     fit_em,
     fit_gradient,
+    fit_restarts,
     log_prior,
     random_starts,
 )
@@ -195,3 +196,16 @@ def test_impossible_data_are_refused():
     hmm = HMM([1.0], [[1.0]], [[1.0, 0.0]])
     with pytest.raises(ValueError, match="probability 0 under this model"):
         fit_em(hmm, [0, 1])
+
+
+@pytest.mark.parametrize("found", ["abc", None, weather.hmm.emission])
+def test_what_is_no_model_is_a_type_error(found):
+    for name, call in (
+        ("hmm", lambda: em_step(found, [0, 1])),
+        ("hmm", lambda: fit_em(found, [0, 1])),
+        ("hmm", lambda: fit_gradient(found, [0, 1])),
+        ("hmm", lambda: random_starts(found, 2, seed=0)),
+        ("starts", lambda: fit_restarts([found], [0, 1])),
+    ):
+        with pytest.raises(TypeError, match=f"{name}: got .*, needs an HMM"):
+            call()

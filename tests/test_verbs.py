@@ -2,9 +2,11 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
+from random_models import random_potentials
 from torch.distributions import MultivariateNormal, Normal, Poisson
 from torch.testing import assert_close
 
@@ -114,7 +116,7 @@ def test_totals_are_the_counts_added_up(kind, form):
         assert_close(found.initial, counts.initial.sum(0) if batch else counts.initial)
         assert_close(found.transitions, moves)
     assert_close(total_counts(p).uses, counts.states)
-    if kind == "words":
+    if kind in ("words", "counts"):
         states = counts.states.reshape(-1, 2)
         rows = short.log_likelihoods.rows.flatten()
         uses = torch.zeros_like(found.uses).index_add(0, rows, states)
@@ -123,10 +125,10 @@ def test_totals_are_the_counts_added_up(kind, form):
 
 @every_kind
 def test_the_short_way_makes_no_array_of_all_steps(kind):
-    """A table, and what each step takes from it, for symbols and single Gaussians."""
+    """A table, and what each step takes from it, for symbols, small counts and readings."""
     hmm, x = MODELS[kind], observed(kind, "gaps")
     short = hmm.compact(*x)
-    if kind in ("counts", "vectors"):
+    if kind == "vectors":
         assert type(short) is Potentials
         return
     scores = short.log_likelihoods
@@ -193,3 +195,45 @@ def test_impossible_sequences_are_told_by_every_verb(kind):
         ):
             with pytest.raises(ValueError, match="probability 0 under this model"):
                 verb([0, 1], engine=engine)
+
+
+QUESTIONS = {**VERBS, "expected_counts": expected_counts, "total_counts": total_counts}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_engine_that_is_named_is_asked(question):
+    """An engine is anything with a function for each question: a choice is a function."""
+    ask, asked = QUESTIONS[question], []
+    hmm, x = MODELS["words"], [0, 2]
+    name = ask.__name__
+    engine = SimpleNamespace(**{name: lambda p: asked.append(p) or "an answer"})
+    assert ask(hmm.potentials(x), engine=engine) == "an answer"
+    assert type(asked.pop()) is Potentials
+    if question in VERBS:
+        assert getattr(hmm, question)(x, engine=engine) == "an answer"
+        assert_close(in_full(asked.pop()), hmm.potentials(x))
+
+
+def test_the_engine_that_is_named_draws():
+    hmm, x = MODELS["words"], [0, 2]
+    engine = SimpleNamespace(
+        sample_states=lambda p, num_samples, seed: (num_samples, seed)
+    )
+    assert hmm.sample_states(x, 3, 7, engine=engine) == (3, 7)
+    assert sample_states(hmm.potentials(x), 3, 7, engine=engine) == (3, 7)
+
+
+def test_who_answers_if_no_engine_is_named():
+    """The loops for one chain on the CPU, the gradient where one is wanted."""
+    p = MODELS["words"].potentials([0, 2])
+    assert engines.pick(p) is engines.compiled
+    assert engines.pick(MODELS["words"].compact([0, 2])) is engines.compiled
+    leaf = p.log_initial.clone().requires_grad_()
+    wanted = p._replace(log_initial=leaf)
+    assert engines.pick(wanted) is engines.gradient
+    with torch.no_grad():
+        assert engines.pick(wanted) is engines.compiled
+    chains = random_potentials(0, (2, 3), 4)
+    assert engines.pick(chains) is engines.recursion
+    elsewhere = Potentials(*(x.to("meta") for x in (p[0],)), p[1], p[2])
+    assert engines.pick(elsewhere) is engines.recursion

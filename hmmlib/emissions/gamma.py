@@ -56,13 +56,18 @@ def _(emission: Gamma):
 def _(emission: Gamma, values, weights, limits=NO_LIMITS):
     mean = weighted_mean(values, weights, emission.mean)
     # log of the mean less mean of the logs, which is log a - digamma(a) at the maximum
-    gap = weighted_means(_distance(values.unsqueeze(1), mean), weights)
-    shape = _shape_of(gap.clamp(min=1e-30))
-    moved = counted(values, weights)
-    scale = torch.where(moved, mean / shape.sqrt(), emission.stddev)
+    shape = _shape_of(_mean_distance(values, weights, mean).clamp(min=1e-30))
+    moved, before = counted(values, weights), emission.stddev
+    scale = torch.where(moved, mean / shape.sqrt(), before)  # the standard deviation
     held = scale.clamp(min=limits.min_scale)
-    held = held_open(held, spread(values), emission.stddev)
-    shape = torch.where(held > scale, (mean / held).square(), shape)
+    held = held_open(held, spread(values), before)
+    narrow = held > scale
+    shape = torch.where(narrow, (mean / held).square(), shape)
+    if narrow.any():  # where the floor costs more than the step gains, nothing moves
+        better = _score(values, weights, mean, shape) >= _score(
+            values, weights, emission.mean, emission.concentration
+        )
+        moved &= better | ~narrow | (before < (1 - 1e-9) * limits.min_scale)
     return Gamma(
         torch.where(moved, shape, emission.concentration),
         torch.where(moved, shape / mean, emission.rate),
@@ -93,6 +98,16 @@ def _distance(values: Tensor, mean: Tensor) -> Tensor:
     near = apart.abs() < 0.5
     logs = apart.clamp(-0.5, 0.5).log1p()
     return apart - torch.where(near, logs, values.log() - mean.log())
+
+
+def _mean_distance(values: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
+    """The weighted mean of `_distance` for each state, (K, ...)."""
+    return weighted_means(_distance(values.unsqueeze(1), mean), weights)
+
+
+def _score(values: Tensor, weights: Tensor, mean: Tensor, shape: Tensor) -> Tensor:
+    """The weighted mean log density of each state, up to a constant; (K, ...)."""
+    return -shape * _mean_distance(values, weights, mean) - _rest(shape)
 
 
 def _rest(shape: Tensor) -> Tensor:

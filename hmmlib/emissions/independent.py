@@ -14,7 +14,6 @@ from torch.distributions import Distribution, Independent, constraints
 
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
-    blank_of,
     counted_probs,
     draw,
     fallback_for,
@@ -214,9 +213,3 @@ def _(emission: Independent):
 @num_free.register
 def _(emission: Product):
     return sum(num_free(each) for each in emission.factors)
-
-
-def blank_product(families, num_states: int, values: Tensor) -> Product:
-    """Equal states of a product of `families`, a column of values (n, D) for each."""
-    columns = zip(families, values.unbind(-1), strict=True)
-    return Product([blank_of(each, num_states, x[~x.isnan()]) for each, x in columns])

@@ -75,18 +75,20 @@ def _(emission: MultivariateNormal, values):
     missing = values.isnan()
     if not missing.any():
         return emission.log_prob(values)
-    flat = values.reshape(-1, values.shape[-1])
-    scores = values.new_zeros(len(flat), *emission.batch_shape)
-    for seen, steps in _patterns(flat):
-        if seen.any():
-            covariance = emission.covariance_matrix[..., seen, :][..., seen]
-            loc = emission.loc[..., seen]
-            marginal = MultivariateNormal(loc, covariance, validate_args=False)
-            where = flat[steps][:, seen]
-            where = where.reshape(-1, *[1] * len(emission.batch_shape), where.shape[-1])
-            scores = scores.index_put((steps,), marginal.log_prob(where))
-    steps = values.shape[: values.ndim - 1 - len(emission.batch_shape)]
-    return scores.reshape(*steps, *emission.batch_shape)
+    scores = values.new_zeros(())
+    for hidden in missing.reshape(-1, missing.shape[-1]).unique(dim=0):
+        here, seen = (missing == hidden).all(-1), ~hidden
+        if not seen.any():
+            continue
+        covariance = emission.covariance_matrix[..., seen, :][..., seen]
+        marginal = MultivariateNormal(
+            emission.loc[..., seen], covariance, validate_args=False
+        )
+        known = marginal.log_prob(values[..., seen].nan_to_num(0.0))
+        scores = torch.where(here, known, scores)
+    return scores.expand(
+        torch.broadcast_shapes(values.shape[:-1], emission.batch_shape)
+    )
 
 
 @fit.register

@@ -63,8 +63,9 @@ def _(emission: Normal, statistics, limits=NO_LIMITS):
     shift, square = first / weight, second / weight
     variance = square - shift * shift
     loc, wide = loc + shift, np.maximum(variance, np.square(limits.min_scale))
-    middle = (mass @ loc) / mass.sum()
-    overall = (mass @ (variance + (loc - middle) ** 2)) / mass.sum()
+    total = mass.sum() or 1.0  # 0 where every reading is missing
+    middle = (mass @ loc) / total
+    overall = (mass @ (variance + (loc - middle) ** 2)) / total
     # Digits may have cancelled, or the floor of `held_open` may be near.
     doubtful = (wide <= 1e-6 * square) | (wide <= (2 * SMALLEST_SCALE) ** 2 * overall)
     if (doubtful & visited).any():

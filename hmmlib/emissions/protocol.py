@@ -3,8 +3,8 @@
 An emission is a `torch.distributions` object with one entry for each state, batch_shape
 (K,), or (K_1, ..., K_M) for several chains. A family answers in its own file, by registering
 an implementation of the functions here; for all other distributions of torch the answers
-below hold. `log_prob` alone is enough to be learned by gradient; `fit` makes it a family
-for Baum-Welch.
+below hold. `log_prob` alone is enough for learning by gradient, `fit` for Baum-Welch, and
+`blank` for learning from data alone.
 
 Letters: K states, n values, V symbols, D dimensions.
 """
@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hmmlib.emissions.parts import parts, rebuilt, unchecked
+from hmmlib.emissions.parts import at, parts, rebuilt, unchecked
 
 
 class Limits(NamedTuple):
     """What a fit has to respect, beside the likelihood."""
 
     pseudo_count: float = 0.0  #: added to the count of each possible symbol
-    min_scale: float = 0.0  #: no Gaussian is narrower, in the unit of the observations
+    #: the least scale, in the unit of the observations; of LogNormal, of their logarithms
+    min_scale: float = 0.0
 
 
 NO_LIMITS = Limits()
@@ -122,7 +123,8 @@ def needed(emission: Distribution) -> str:
 def lookup(emission: Distribution, values: Tensor) -> Lookup | None:
     """How a compiled loop reads `values` (T,) or (N, T), NaN where missing.
 
-    None where no loop reads the family: the scores are then computed in full, (T, K).
+    None where no loop reads the family: its log-likelihoods are then computed in full,
+    (T, K).
     """
     return None
 
@@ -133,7 +135,8 @@ def fit(
 ) -> Distribution:
     """argmax over parameters of sum_n weights[n, k] log p(values[n] | k); the same family.
 
-    A state without any weight keeps its parameters.
+    A state without any weight keeps its parameters. A family whose maximum has no closed
+    form, such as a mixture, may return one step towards it that never lowers the sum.
 
     Args:
         emission: batch_shape (K,); where an iteration starts, and what it keeps.
@@ -154,9 +157,9 @@ def fit(
 def m_step(
     emission: Distribution, statistics: Tensor, limits: Limits = NO_LIMITS
 ) -> Distribution | None:
-    """`fit`, from the sufficient statistics that a compiled loop sums up along the way.
+    """`fit` from sufficient statistics, which a compiled loop sums up on its way.
 
-    Their shape is that of the table in `lookup`: (V, K) expected uses of each symbol, or
+    Their shape is that of the table in `lookup`: (R, K) expected uses of each row, or
     (3, K) moments about each mean. None where they are not enough.
     """
     return None
@@ -166,7 +169,8 @@ def m_step(
 def blank(emission: Distribution, num_states: int, values: Tensor) -> Distribution:
     """`num_states` equal states of a family that can emit `values` (n, *event_shape).
 
-    Dispatches on a family, not on a distribution: see `blank_of`.
+    A start for `fit` and `guess_emission`. Called by `blank_of`, which has the class of the
+    family and no distribution: `emission` is that class.
 
     Raises:
         ValueError: for a family that cannot be started from data alone.
@@ -185,13 +189,15 @@ def blank_of(family: type, num_states: int, values: Tensor) -> Distribution:
 
 @singledispatch
 def has_clusters(emission: Distribution) -> bool:
-    """Whether clusters of the values are a good start; not so for symbols and yes or no."""
+    """Whether clusters of the values are a good start; they are not for symbols."""
     return True
 
 
 @singledispatch
-def draw(emission: Distribution, states: Tensor) -> Tensor:
-    """One observation for each of the states (N,); (N, *event_shape)."""
+def draw(emission: Distribution, states: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """One observation for each of the states (N,), or M of (N,); (N, *event_shape)."""
+    if isinstance(states, tuple):
+        return at(emission, states).sample()
     emitted = emission.sample(states.shape)  # every state emits, one is chosen
     return emitted[torch.arange(len(states)), states]
 
@@ -229,7 +235,7 @@ def randomised(
 
 @singledispatch
 def widened(emission: Distribution, min_scale: float) -> Distribution:
-    """The emission with no Gaussian in it narrower than `min_scale`, in any direction."""
+    """The emission with no scale in it below `min_scale`, in any direction."""
     return emission
 
 

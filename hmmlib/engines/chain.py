@@ -163,8 +163,7 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha,
             largest = max(largest, reached)
             onward[i] = likelihoods[i, row] * reached
         scale = 1.0 / norm
-        for i in range(size):
-            probs[i] *= scale
+        probs *= scale
         if counting:
             for i in range(size):
                 left[slot, i] = alpha[t, i] * scale

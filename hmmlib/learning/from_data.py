@@ -5,12 +5,18 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from hmmlib.checks import as_count, as_seed, as_tensor, told
-from hmmlib.emissions import blank_of, has_clusters
+from hmmlib.emissions import blank_of, counted_probs, has_clusters
 from hmmlib.hmm import HMM
 from hmmlib.learning.em import fit_em
 from hmmlib.learning.result import Fit
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
-from hmmlib.observations import Observed, read
+from hmmlib.observations import (
+    Observed,
+    as_sequences,
+    in_double,
+    read,
+    with_nan,
+)
 
 STAY = 0.9  # of the chain that learning starts from
 
@@ -30,17 +36,15 @@ def fit(
 ) -> Fit:
     """The best HMM of a family for the data, of several starts; all runs in `Fit.runs`.
 
-    The first start comes from k-means, the others are random averages of its states (of
-    symbols: random probabilities).
+    The first start is of k-means, the others are random averages of its states.
 
     Args:
         family: a class, such as `Normal`, `MultivariateNormal`, `Poisson` or
             `Categorical`; or an emission with batch_shape (K,), for its shape alone.
         num_states: K.
-        observations, lengths, observed: as for `HMM`. Vectors of a family of single values
-            are read as independent components.
-        num_starts: how many fits.
-        seed: of the starts.
+        observations, lengths, observed: as for `HMM`. The columns of a DataFrame are
+            independent components of a family of single values.
+        num_starts, seed: how many fits, and from which random starts.
         symbols: names of the symbols; by default those that occur, where they are words.
         method: `fit_em`, or `fit_gradient` for a family without Baum-Welch.
         options: go to `method`, such as num_iters, tolerance, min_scale, pseudo_count.
@@ -58,19 +62,29 @@ def fit(
     """
     num_states, seed = as_count("num_states", num_states), as_seed(seed) or 0
     num_starts = as_count("num_starts", num_starts)
-    symbols = symbols or _words_in(observations)
-    event = _event_shape(family, observations)
-    found = read(observations, event, lengths, observed, symbols)
+    event, words = _event_shape(family, observations), _words_in(observations)
+    symbols = symbols or words
+    found = in_double(read(observations, event, lengths, observed, symbols))
     blank = _blank(family, num_states, event, found)
+    _refuse_words(words, blank)
     like = HMM(*_sticky(num_states), blank, symbols)
-    found = like.read(found._replace(values=found.values.to(torch.float64)))
     starts = _starts(like, found, num_starts, seed)
     runs = fit_restarts(starts, found, None, method, **options)
     return runs[0]._replace(runs=tuple(runs))
 
 
+def _refuse_words(words: tuple[str, ...] | None, emission: Distribution) -> None:
+    """Raise ValueError for text where the family has no symbols."""
+    if words and not counted_probs(emission):
+        raise ValueError(
+            f"observations: got text such as {told(words[0])}, needs numbers for"
+            f" {type(emission).__name__}"
+        )
+
+
 def _starts(like: HMM, found: Observed, num_starts: int, seed: int) -> list[HMM]:
     """`like` with emissions from the data: clusters first, random ones after."""
+    found = like.read(found)
     if like.num_states == 1:
         return [like]
     starts = []
@@ -107,17 +121,15 @@ def _event_shape(family, observations) -> tuple[int, ...]:
             f"family: got {told(family)}, needs a class of torch.distributions, such as"
             " Normal, or an emission of batch_shape (K,)"
         )
-    first = observations
-    while isinstance(first, list | tuple) and hasattr(first[0], "columns"):
-        first = first[0]
+    sequences = as_sequences(observations)
+    first = sequences[0] if sequences else observations
     columns = len(first.columns) if hasattr(first, "columns") else 1
     if columns == 1 and not family.support.event_dim:
         return ()
     if columns > 1:
         return (columns,)
-    while isinstance(first, list | tuple) and len({len(x) for x in first}) > 1:
-        first = first[0]
-    return (as_tensor("observations", first).shape[-1],)
+    given = first if isinstance(first, Tensor) else with_nan(first)
+    return tuple(as_tensor("observations", given).shape[-1:])
 
 
 def _blank(family, num_states: int, event: tuple, found: Observed) -> Distribution:

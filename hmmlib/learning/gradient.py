@@ -1,6 +1,13 @@
-"""Gradient ascent on log p(x), in unconstrained parameters."""
+"""Gradient ascent on log p(x), in unconstrained parameters.
+
+Probabilities are squares of free numbers, divided by their sum, and what has probability 0
+keeps it; locations in the unit of the observations are free in units of their spread; other
+parameters go through the transform that their constraint names, and whole numbers, such as
+a number of trials, stay.
+"""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +35,7 @@ from hmmlib.learning.result import (
     report,
     warn_of_equal_states,
 )
-from hmmlib.observations import Observed
+from hmmlib.observations import Observed, in_double
 
 
 def fit_gradient(
@@ -47,26 +54,15 @@ def fit_gradient(
 ) -> Fit:
     """Gradient ascent on log p(x) from `hmm`, in unconstrained parameters.
 
-    For any differentiable emission whose parameters can be freed. Probabilities are
-    squares of free numbers, divided by their sum, and what has probability 0 keeps it;
-    locations in the unit of the observations are free in units of their spread; other
-    parameters go through the transform that their constraint names, and whole numbers,
-    such as a number of trials, stay.
+    The model is the best on the way, its log-likelihood the last in `log_likelihoods`.
 
     Args:
-        hmm: where the ascent starts.
-        observations, lengths, observed: as for `HMM`.
-        num_steps: at most so many steps.
-        learning_rate: of Adam.
-        method: "adam", or "lbfgs", which learns the curvature on the way, stops by itself,
-            and needs no learning rate (Liu & Nocedal 1989).
-        learn, pseudo_count: as in `em_step`.
-        tolerance: nats. `converged` says that the last step gained less, which on a
-            plateau it also does: compare restarts.
-        progress: show a bar.
-
-    Returns:
-        The best model on the way, and its log-likelihood the last in `log_likelihoods`.
+        hmm, observations, lengths, observed, learn, pseudo_count: as in `em_step`.
+        num_steps, learning_rate: at most so many steps; of Adam, of that size.
+        method: "adam", or "lbfgs", which learns the curvature, stops by itself, and needs
+            no learning rate (Liu & Nocedal 1989).
+        tolerance: nats, of which the last step gained less if `converged`; on a plateau
+            too. `progress` shows a bar.
 
     Raises:
         ValueError: for another method, and parameters that cannot be freed.
@@ -80,24 +76,31 @@ def fit_gradient(
     seen = start.read(observations, lengths, observed)
     build, leaves = _unconstrained(start, learn, _said(start, seen))
 
-    def climb() -> _Seen:
-        """Where the leaves are; the gradient of the objective goes to them."""
+    def objective() -> tuple[Tensor, Tensor]:
+        """log p(x), and with the log prior."""
         model = build()
         score = model.log_likelihood(seen).sum()
-        objective = score + log_prior(model, learn, pseudo_count)
-        for leaf in leaves:
-            leaf.grad = None
-        if leaves:
-            (-objective).backward()
-        here = [leaf.detach().clone() for leaf in leaves]
-        return _Seen(score.detach(), objective.detach(), here)
+        return score, score + log_prior(model, learn, pseudo_count)
 
     from tqdm.auto import tqdm  # takes a while to load
 
     with tqdm(total=num_steps, disable=not progress) as bar:
         optimize = _adam if method == "adam" else _lbfgs
-        steps = optimize(climb, leaves, num_steps, rate, tolerance, bar)
+        steps = optimize(
+            partial(_climb, objective, leaves), leaves, num_steps, rate, tolerance, bar
+        )
     return _best(start, build, leaves, steps, tolerance, dtype, learn)
+
+
+def _climb(objective: Callable, leaves: list[Tensor]) -> "_Seen":
+    """The objective where the leaves are; its gradient goes to them."""
+    score, value = objective()
+    for leaf in leaves:
+        leaf.grad = None
+    if leaves:
+        (-value).backward()
+    here = [leaf.detach().clone() for leaf in leaves]
+    return _Seen(score.detach(), value.detach(), here)
 
 
 def _best(start, build, leaves, steps, tolerance, dtype, learn) -> Fit:
@@ -117,7 +120,7 @@ def _best(start, build, leaves, steps, tolerance, dtype, learn) -> Fit:
 
 def _said(hmm: HMM, seen: Observed) -> Tensor:
     """All observations that are not missing, (n, *event_shape)."""
-    values = seen.values.to(hmm.initial_probs.dtype)
+    values = in_double(seen).values.to(hmm.initial_probs.dtype)
     return values[seen_steps(hmm.emission, values)]
 
 

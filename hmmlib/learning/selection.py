@@ -21,6 +21,7 @@ def num_params(hmm: HMM) -> int:
 
 def aic(hmm: HMM, observations, lengths=None, observed=None) -> float:
     """2 num_params - 2 log p(x): smaller is better. Akaike 1974."""
+    as_instance("hmm", hmm, HMM)
     score = hmm.log_likelihood(observations, lengths, observed).sum().item()
     return 2 * num_params(hmm) - 2 * score
 

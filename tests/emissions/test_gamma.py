@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 import torch
 from rules import (
+    MOVES,
     check_climbs,
     check_components,
     check_maximum,
@@ -17,6 +18,7 @@ from torch.testing import assert_close
 
 import hmmlib
 from hmmlib.emissions import fit, log_prob, num_free, widened
+from hmmlib.learning import em_step
 
 GAMMA = Gamma(f8([0.7, 9.0]), f8([0.5, 3.0]))
 
@@ -79,6 +81,18 @@ def test_equal_values_are_held_open():
     held = fit(GAMMA, x, weights, hmmlib.emissions.Limits(min_scale=0.5))
     assert_close(held.stddev[0].item(), 0.5)
     assert_close(widened(GAMMA, 2.0).stddev, f8([2.0, 2.0]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_em_climbs_on_the_floor_too(seed):
+    """The floor of the standard deviation couples mean and shape."""
+    x = np.exp(np.random.default_rng(seed).normal(0, 3, 20)).clip(1e-6)
+    model = hmmlib.HMM([0.5, 0.5], MOVES, Gamma(f8([1.0, 1.0]), f8([0.5, 2.0])))
+    scores = []
+    for _ in range(30):
+        model, score = em_step(model, x, min_scale=0.3)
+        scores.append(score.item())
+    assert np.diff(scores).min() > -1e-9 and model.emission.stddev.min() > 0.299
 
 
 def test_zero_is_refused_and_chi2_has_no_such_fit():

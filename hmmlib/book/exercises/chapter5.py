@@ -83,7 +83,7 @@ EXERCISES = {
             ),
         },
         hints=(
-            "The words tell nothing about the weather if both rows of B are the same. What "
+            "The words say nothing about the weather if both rows of B are the same. What "
             "is γ then?",
             "γ is nearly the same on all days, so that each state is assigned the same share "
             "of every word. What do the rows of B become?",

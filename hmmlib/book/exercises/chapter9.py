@@ -57,8 +57,7 @@ EXERCISES = {
         mistakes=lambda: {
             "This is the growth of the multiply-adds. Time also has a fixed part, and caches "
             "have a size.": (256 / 64) ** 2,
-            "This is the growth of the number of states. A step takes its square.": 256
-            / 64,
+            "This is the growth of the number of states. A step takes its square.": 4,
             "This is the growth of the total time. The two series differ in length: divide "
             "by the number of steps.": growth(1, 1),
             "This is the smaller over the larger: invert it.": 1 / growth(),
@@ -81,7 +80,7 @@ EXERCISES = {
             "The first number is the number of matrices. A product makes one out of "
             "two.": [T - 1, ANY],
             "The first number is the number of steps. There is a matrix for each move, and "
-            "one product less than matrices.": [T, ANY],
+            "one product fewer than matrices.": [T, ANY],
             "The first number is the depth, the number of rounds. Each round has many "
             "products.": [math.ceil(math.log2(T - 1)), ANY],
             "The first number is that of the first round alone. What it leaves is halved "

@@ -7,6 +7,7 @@ such as a missing logarithm or a transposed table, are in `remarks`.
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class Exercise(NamedTuple):
     An answer is a value or, where there are `trials`, a function, which is judged by what it
     returns for them. `wanted` and `mistakes` give the answers of those who are right and of
     those who make a mistake; they are functions, so that nothing is computed before a reader
-    has answered.
+    has answered, and nothing twice.
     """
 
     #: () -> the right answer
@@ -70,7 +71,7 @@ class Exercise(NamedTuple):
             found = self.outcomes(answer)
         except _Unfit as unfit:
             return Verdict(False, str(unfit))
-        wanted = self.outcomes(self.wanted())
+        wanted = _right(self)
         if _same(found, wanted, self.tolerance):
             return Verdict(True, f"Right. {self.shows}")
         with np.errstate(all="ignore"):
@@ -103,7 +104,7 @@ class Exercise(NamedTuple):
 
     def _diagnosis(self, found: Outcomes, wanted: Outcomes) -> str:
         """Which mistake the answer looks like, or where it differs from the right one."""
-        known = {text: self.outcomes(each) for text, each in self.mistakes().items()}
+        known = dict(_wrong(self))
         if wanted[0][1].dtype.kind == "U":
             words = (outcome[0][1] for outcome in (wanted, *known.values()))
             if remark := remarks.on_unknown_words(found[0][1], words):
@@ -130,6 +131,18 @@ class Exercise(NamedTuple):
 
 class _Unfit(Exception):
     """An answer that cannot be compared, and why."""
+
+
+@cache
+def _right(exercise: Exercise) -> Outcomes:
+    """What the right answer comes to."""
+    return exercise.outcomes(exercise.wanted())
+
+
+@cache
+def _wrong(exercise: Exercise) -> dict[str, Outcomes]:
+    """What each mistake comes to, by its diagnosis."""
+    return {text: exercise.outcomes(each) for text, each in exercise.mistakes().items()}
 
 
 def _called(answer: Callable, arguments: tuple, given: str):

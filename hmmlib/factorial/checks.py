@@ -1,0 +1,36 @@
+"""Checks that all of this package needs: one value for each chain, and enough memory."""
+
+import math
+
+from hmmlib.checks import told
+
+MOST_BYTES = 4e9  # of float64 numbers that one call stores at once
+
+
+def check_memory(
+    name: str, sizes: tuple[int, ...], count: int, what: str, cure: str = ""
+) -> None:
+    """Raise ValueError if `count` numbers for each joint state are too many.
+
+    Args:
+        name: the argument that has `sizes`, K_1 ... K_M.
+        what: what would be stored, for the message.
+        cure: what else helps, beside fewer states or chains.
+    """
+    num_states = math.prod(sizes)
+    if 8 * count * num_states > MOST_BYTES:
+        raise ValueError(
+            f"{name}: {num_states:,} joint states; {what} would take"
+            f" {8e-9 * count * num_states:,.1f} GB, more than {MOST_BYTES / 1e9:g} GB."
+            f" Use fewer states or chains{cure and f', or {cure}'}"
+        )
+
+
+def by_chain(name: str, values) -> list[tuple[int, object]]:
+    """(m, values[m]) for each chain. Raises ValueError for what cannot be iterated over."""
+    try:
+        return list(enumerate(values))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{name}: got {told(values)}, needs M tensors, one for each chain"
+        ) from error

@@ -1,0 +1,186 @@
+"""The recursion over one block of steps: compiled where it can be, else in PyTorch.
+
+The compiled loops of `hmmlib.engines.chains` serve on the CPU, where no gradient is wanted.
+They add up probabilities, so that sums over paths need moves that are all possible; the
+best path does not. Everything else goes through `hmmlib.recursion`.
+
+Letters: B steps of a block, S = (K_1, ..., K_M).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmmlib import engines
+from hmmlib.logs import log, logs, logsumexp
+from hmmlib.recursion import Potentials, backward, forward, leading_to, move
+
+SMALLEST_MOVE = 1e-30  # less probable moves lose digits in sums of probabilities
+
+
+class Arrays(NamedTuple):
+    """The moves of all chains as the compiled loops read them, padded with 0."""
+
+    sizes: np.ndarray  #: (M,)
+    moves: np.ndarray  #: (M, K, K)
+    turned: np.ndarray  #: (M, K, K), each matrix transposed
+    log_moves: np.ndarray  #: (M, K, K)
+    dense: bool  #: whether every move is possible, so that sums are exact
+
+
+class Chains(NamedTuple):
+    """How M independent chains start and move; computed once for each call."""
+
+    log_initial: Tensor  #: (*S,)
+    log_matrices: tuple[Tensor, ...]  #: M of (K_m, K_m)
+    arrays: Arrays | None  #: None where the compiled loops do not serve
+
+
+def chains_of(
+    initial_probs: tuple[Tensor, ...], matrices: tuple[Tensor, ...], engine=None
+) -> Chains:
+    """The chains in logarithms, from M of (K_m,) and M of (K_m, K_m) probabilities.
+
+    With `engine=engines.recursion` the compiled loops are left out.
+    """
+    log_initial = initial_probs[0].new_zeros(())
+    for probs in initial_probs:
+        log_initial = log_initial[..., None] + log(probs)
+    arrays = None if engine is engines.recursion else arrays_of(matrices)
+    return Chains(log_initial, logs(*matrices), arrays)
+
+
+def arrays_of(matrices: tuple[Tensor, ...]) -> Arrays | None:
+    """The transition matrices for the compiled loops, if these can read them."""
+    tables = [_as_array(matrix) for matrix in matrices]
+    if any(table is None for table in tables):
+        return None
+    size = max(len(table) for table in tables)
+    moves = np.zeros((len(tables), size, size))
+    for m, table in enumerate(tables):
+        moves[m, : len(table), : len(table)] = table
+    with np.errstate(divide="ignore"):
+        log_moves = np.log(moves)
+    return Arrays(
+        np.array([len(table) for table in tables]),
+        moves,
+        np.ascontiguousarray(moves.transpose(0, 2, 1)),
+        log_moves,
+        min(table.min() for table in tables) > SMALLEST_MOVE,
+    )
+
+
+def forward_block(
+    chains: Chains, start: Tensor, scores: Tensor, reduce: Callable
+) -> tuple[Tensor, Tensor]:
+    """alpha of a block, (B, *S), and its last message moved one step on, (*S).
+
+    Args:
+        start: (*S,), what enters the first step.
+        scores: (B, *S), log p(x_t | z_t).
+        reduce: `logsumexp`, or `torch.amax` for the best path.
+    """
+    arrays, best = chains.arrays, reduce is torch.amax
+    entering, said = _flat(start[None]), _flat(scores)
+    exact = arrays is not None and (best or arrays.dense)
+    if not exact or entering is None or said is None:
+        alpha = forward(Potentials(start, chains.log_matrices, scores), reduce)
+        _refuse_forward_mode(alpha)
+        return alpha, move(alpha[-1], chains.log_matrices, reduce)
+    alpha, onward = np.empty_like(said), np.empty_like(entering[0])
+    matrices = arrays.log_moves if best else arrays.moves
+    engines.chains.joint_forward(
+        entering[0], matrices, arrays.sizes, said, best, alpha, onward
+    )
+    return _shaped(alpha, scores), _shaped(onward, start)
+
+
+def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
+    """beta of a block, (B, *S), 0 at its end, and that of the step before it, (*S).
+
+    `known` (B, *S) is log p(x_t | z_t), to whose last row beta of that step was added.
+    """
+    arrays, said = chains.arrays, _flat(known)
+    if arrays is None or not arrays.dense or said is None:
+        beta = backward(Potentials(known[0], chains.log_matrices, known))
+        turned = [matrix.mT for matrix in chains.log_matrices]
+        return beta, move(known[0] + beta[0], turned, logsumexp)
+    beta, onward = np.empty_like(said), np.empty(said.shape[1])
+    engines.chains.joint_backward(arrays.turned, arrays.sizes, said, beta, onward)
+    return _shaped(beta, known), _shaped(onward, known[0])
+
+
+def best_states(chains: Chains, alpha: Tensor, following: Tensor | None) -> Tensor:
+    """The best joint path through a block, (B, M), from the messages of `torch.amax`.
+
+    `following` (M,) are the states of the step after the block, None if there is none.
+    """
+    arrays, scores = chains.arrays, _flat(alpha.detach())
+    if arrays is None or scores is None:
+        return chosen_states(chains, alpha, following, torch.argmax)
+    after = np.full(len(arrays.sizes), -1)
+    if following is not None:
+        after = following.numpy()
+    states = np.empty((len(scores), len(arrays.sizes)), dtype=np.int64)
+    engines.chains.joint_path(scores, arrays.log_moves, arrays.sizes, after, states)
+    return torch.from_numpy(states)
+
+
+def chosen_states(
+    chains: Chains, alpha: Tensor, following: Tensor | None, choose: Callable
+) -> Tensor:
+    """A joint path through a block, chosen from its last step back; (..., B, M).
+
+    Args:
+        alpha: (B, ..., *S).
+        following: (..., M), as for `best_states`.
+        choose: `choose(scores, dim)` picks an index along `dim`.
+    """
+    sizes = torch.tensor(chains.log_initial.shape)
+    # A joint state is one flat number; its digits are the states of the M chains.
+    strides = sizes.flip(0).cumprod(0).flip(0) // sizes
+    path = []
+    for scores in reversed(alpha):
+        if following is not None:
+            scores = scores + leading_to(following, chains.log_matrices)
+        chosen = choose(scores.flatten(-len(sizes)), -1)
+        following = chosen[..., None] // strides % sizes
+        path.append(following)
+    return torch.stack(path[::-1], dim=-2)
+
+
+def _as_array(values: Tensor) -> np.ndarray | None:
+    """The numbers of a tensor; None for one on another device, or with a gradient."""
+    if values.device.type != "cpu" or (
+        torch.is_grad_enabled() and values.requires_grad
+    ):
+        return None
+    try:
+        return values.detach().numpy()
+    except RuntimeError:  # inside of torch.func
+        return None
+
+
+def _refuse_forward_mode(values: Tensor) -> None:
+    """Raise NotImplementedError in `torch.func.jvp`, whose derivative of log 0 is NaN."""
+    on_cpu = values.device.type == "cpu"
+    if on_cpu and not values.requires_grad and _as_array(values) is None:
+        raise NotImplementedError(
+            "FactorialHMM: has no forward-mode derivative, needs reverse mode, such as"
+            " torch.func.grad or torch.func.jacrev, in place of jvp and jacfwd"
+        )
+
+
+def _flat(values: Tensor) -> np.ndarray | None:
+    """(B, *S) as (B, prod(S)) in float64; None as for `_as_array`."""
+    array = _as_array(values)
+    if array is None:
+        return None
+    return np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
+
+
+def _shaped(array: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(array).to(like.dtype).reshape(like.shape)

@@ -1,0 +1,307 @@
+"""The model of several hidden chains and one observation: its parameters and its verbs."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from hmmlib import emissions
+from hmmlib.checks import as_count, as_kind, as_probs, as_seed
+from hmmlib.engines.answers import BestPath, Filtered, Smoothed
+from hmmlib.factorial import blocks
+from hmmlib.factorial.additive import additive_gaussian
+from hmmlib.factorial.checks import by_chain, check_memory
+from hmmlib.factorial.messages import chains_of
+from hmmlib.factorial.series import Series, series_of, stacked, steps_of
+from hmmlib.hmm import HMM, Sample
+from hmmlib.observations import Observed, read
+from hmmlib.recursion import Potentials
+from hmmlib.stationary import stationary_probs
+from hmmlib.storage import load, save
+
+
+@dataclass(frozen=True, eq=False)
+class FactorialHMM:
+    """M independent hidden chains and one observation that depends on all of them.
+
+    Given the observations the chains are *not* independent: what one explains the others
+    need not. A step costs M · K^(M+1); memory grows with sqrt(T). Ghahramani & Jordan 1997.
+    Taught in chapter 7.
+
+    The verbs are those of `HMM`, and read observations as they do. Answers have an axis for
+    the chains where those of `HMM` have none. A batch puts N in front of T; behind the end
+    of a shorter sequence probabilities are 0 and states -1. `progress=True` shows a bar;
+    `engine=engines.recursion` leaves the compiled loops out.
+
+    Args:
+        initial_probs: M of (K_m,), how each chain starts; each sums to one.
+        transition_matrices: M of (K_m, K_m); row: the state left; rows sum to one.
+        emission: a `torch.distributions` object with batch_shape (K_1, ..., K_M).
+
+    Raises:
+        ValueError: naming the argument, what was found and what is needed. So do the
+            verbs: for observations that cannot be read, and for more joint states than
+            memory can hold.
+
+    Example:
+        >>> even, stay = [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]]
+        >>> from hmmlib.factorial import additive_gaussian
+        >>> lamps = additive_gaussian([[0.0, 60.0], [0.0, 40.0]], 5.0)
+        >>> house = FactorialHMM((even, even), (stay, stay), lamps)
+        >>> house.viterbi([1.0, 58.0, 97.0]).states
+        tensor([[0, 0],
+                [1, 0],
+                [1, 1]])
+    """
+
+    initial_probs: tuple[Tensor, ...]
+    transition_matrices: tuple[Tensor, ...]
+    emission: Distribution
+
+    def __post_init__(self):
+        initial_probs = tuple(
+            as_probs(f"initial_probs[{m}]", probs, "(K,)")
+            for m, probs in by_chain("initial_probs", self.initial_probs)
+        )
+        sizes = tuple(len(probs) for probs in initial_probs)
+        matrices = tuple(
+            as_probs(f"transition_matrices[{m}]", matrix, "(K, K)")
+            for m, matrix in by_chain("transition_matrices", self.transition_matrices)
+        )
+        found = [tuple(matrix.shape) for matrix in matrices]
+        if not sizes or found != [(size, size) for size in sizes]:
+            raise ValueError(
+                f"transition_matrices: got shapes {found}, needs (K_m, K_m) with"
+                f" K = {sizes} to go with initial_probs"
+            )
+        as_kind("emission", self.emission, Distribution)
+        if tuple(self.emission.batch_shape) != sizes:
+            found = tuple(self.emission.batch_shape)
+            raise ValueError(f"emission: got batch_shape {found}, needs {sizes}")
+        object.__setattr__(self, "initial_probs", initial_probs)
+        object.__setattr__(self, "transition_matrices", matrices)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(K_1, ..., K_M)."""
+        return tuple(len(probs) for probs in self.initial_probs)
+
+    def potentials(self, observations, lengths=None, observed=None) -> Potentials:
+        """Model and observations as `Potentials`, ready for `hmmlib.inference`.
+
+        All log-likelihoods are stored, (T, *S) or (N, T, *S): for short series.
+        """
+        values, lengths, *_ = self.read(observations, lengths, observed)
+        steps = steps_of(values, self.emission)
+        check_memory(
+            "initial_probs",
+            self.sizes,
+            steps.numel(),
+            "all log-likelihoods",
+            "the methods of FactorialHMM for long series",
+        )
+        chains = chains_of(self.initial_probs, self.transition_matrices)
+        dtype = chains.log_initial.dtype
+        scores = emissions.log_likelihoods(self.emission, values, dtype)
+        return Potentials(chains.log_initial, chains.log_matrices, scores, lengths)
+
+    def log_likelihood(
+        self, observations, lengths=None, observed=None, engine=None, progress=False
+    ) -> Tensor:
+        """log p(x_{1:T}), shape () or (N,); -inf if impossible.
+
+        Differentiable, twice too, in the parameters and the observations.
+        """
+        series, steps = self._series(observations, lengths, observed, engine)
+        return stacked([blocks.log_likelihood(x, progress) for x in series], steps)
+
+    def filter(
+        self, observations, lengths=None, observed=None, engine=None, progress=False
+    ) -> Filtered:
+        """p(z_t^m | x_{1:t}) and p(z_t^m | x_{1:t-1}) of each chain: M of (T, K_m).
+
+        `filtered_probs` and `predicted_probs` are tuples, an entry for each chain.
+
+        Raises:
+            ValueError: for impossible observations, since no posterior exists.
+        """
+        series, steps = self._series(observations, lengths, observed, engine)
+        answers = zip(*(blocks.filtered(x, progress) for x in series), strict=True)
+        evidence, *probs = (stacked(each, steps) for each in answers)
+        num_chains = len(self.sizes)
+        return Filtered(evidence, tuple(probs[:num_chains]), tuple(probs[num_chains:]))
+
+    def smooth(
+        self, observations, lengths=None, observed=None, engine=None, progress=False
+    ) -> Smoothed:
+        """log p(x) and, for each chain, p(z_t^m | x_{1:T}): M of (T, K_m).
+
+        The joint posterior of all chains is `inference.smooth_states(self.potentials(x))`,
+        where that fits into memory.
+
+        Raises:
+            ValueError: for impossible observations, since no posterior exists.
+        """
+        series, steps = self._series(observations, lengths, observed, engine)
+        answers = zip(*(blocks.smoothed(x, progress) for x in series), strict=True)
+        evidence, *probs = (stacked(each, steps) for each in answers)
+        return Smoothed(evidence, tuple(probs))
+
+    def viterbi(
+        self, observations, lengths=None, observed=None, engine=None, progress=False
+    ) -> BestPath:
+        """The most probable joint path: its log joint (), its states (T, M).
+
+        States are -1 where no path is possible.
+        """
+        series, steps = self._series(observations, lengths, observed, engine)
+        answers = zip(*(blocks.best_path(x, progress) for x in series), strict=True)
+        return BestPath(*(stacked(each, steps) for each in answers))
+
+    def sample_states(
+        self,
+        observations,
+        num_samples: int,
+        seed: int | None = None,
+        lengths=None,
+        observed=None,
+        engine=None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Joint paths from the posterior; (num_samples, T, M) or (num_samples, N, T, M).
+
+        The same seed gives the same paths. Scott 2002.
+
+        Raises:
+            ValueError: for impossible observations, since no posterior exists.
+        """
+        num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
+        check_memory(
+            "initial_probs",
+            self.sizes,
+            num_samples,
+            "the scores of all samples",
+            "fewer samples",
+        )
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        series, steps = self._series(observations, lengths, observed, engine)
+        draw = partial(
+            blocks.sampled_paths,
+            num_samples=num_samples,
+            generator=generator,
+            progress=progress,
+        )
+        return stacked([draw(x) for x in series], steps)
+
+    def sample(
+        self,
+        num_steps: int,
+        seed: int | None = None,
+        num_sequences: int | None = None,
+    ) -> Sample:
+        """States (T, M) and observations (T, *event_shape), drawn step by step.
+
+        With `num_sequences`, N independent sequences: (N, T, M) and (N, T, *event_shape).
+        The same seed gives the same sample, and leaves torch's own random stream
+        untouched.
+        """
+        num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
+        num_copies = 1
+        if num_sequences is not None:
+            num_copies = as_count("num_sequences", num_sequences)
+        states, observations = [], []
+        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
+            if seed is not None:
+                torch.manual_seed(seed)
+            rows = [probs.expand(num_copies, -1) for probs in self.initial_probs]
+            for _ in range(num_steps):
+                state = [torch.multinomial(row, 1).squeeze(1) for row in rows]
+                states.append(torch.stack(state, -1))  # (N, M)
+                observations.append(emissions.draw(self.emission, tuple(state)))
+                moves = zip(self.transition_matrices, state, strict=True)
+                rows = [matrix[left] for matrix, left in moves]
+        sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
+        return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
+
+    def stationary_probs(self) -> tuple[Tensor, ...]:
+        """The stationary distribution of each chain, M of (K_m,).
+
+        Raises:
+            ValueError: for a chain with more than one stationary distribution.
+        """
+        probs = []
+        for m, matrix in enumerate(self.transition_matrices):
+            try:
+                probs.append(stationary_probs(matrix))
+            except ValueError as error:
+                found = str(error).removeprefix("transition_matrix: ")
+                raise ValueError(f"transition_matrices[{m}]: {found}") from error
+        return tuple(probs)
+
+    def flattened(self) -> HMM:
+        """The same model as one chain of prod(K) states: Kronecker products, for comparison.
+
+        The states are the joint states in the order of `torch.unravel_index`, the last
+        chain fastest. Raises ValueError if its transition matrix is beyond memory.
+        """
+        num_states = self.emission.batch_shape.numel()
+        check_memory(
+            "initial_probs",
+            self.sizes,
+            num_states,
+            "the transition matrix of one flat chain",
+            "FactorialHMM as it is",
+        )
+        initial, moves = self.initial_probs[0], self.transition_matrices[0]
+        for probs, matrix in zip(
+            self.initial_probs[1:], self.transition_matrices[1:], strict=True
+        ):
+            initial, moves = torch.kron(initial, probs), torch.kron(moves, matrix)
+        joint = torch.unravel_index(torch.arange(num_states), self.sizes)
+        return HMM(initial, moves, emissions.at(self.emission, joint))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a JSON file: see `hmmlib.storage`."""
+        means = getattr(self.emission, "chain_means", None)
+        content = {
+            "initial_probs": self.initial_probs,
+            "transition_matrices": self.transition_matrices,
+            "emission": self.emission if means is None else self.emission.scale,
+            "chain_means": means,
+        }
+        save(path, "FactorialHMM", content)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "FactorialHMM":
+        """The model that `save` wrote, to the last bit.
+
+        Raises:
+            ValueError: for a file that is damaged, of another kind, or from a later format.
+        """
+        content = load(path, "FactorialHMM")
+        emission, means = content["emission"], content["chain_means"]
+        if means is not None:
+            emission = additive_gaussian(means, emission)
+        return cls(content["initial_probs"], content["transition_matrices"], emission)
+
+    def read(self, observations, lengths=None, observed=None) -> Observed:
+        """The observations, read and checked once; every verb takes them as they are then."""
+        if isinstance(observations, Observed) and observations.checked:
+            return observations
+        shape, like = self.emission.event_shape, self.initial_probs[0]
+        found = read(observations, shape, lengths, observed)
+        values = found.values.to(like.device, like.dtype)
+        emissions.check_support(self.emission, values, found.lengths)
+        return Observed(values, found.lengths, found.index, checked=True)
+
+    def _series(
+        self, observations, lengths, observed, engine
+    ) -> tuple[list[Series], tuple]:
+        """Each sequence on its own, and the shape of the steps, (T,) or (N, T)."""
+        values, lengths, *_ = self.read(observations, lengths, observed)
+        chains = chains_of(self.initial_probs, self.transition_matrices, engine)
+        series = series_of(values, lengths, chains, self.emission)
+        return series, steps_of(values, self.emission)
