@@ -1,6 +1,7 @@
 # From Rain to Watts. `make help` explains.
 PYTHON ?= python3
 BIN := .venv/bin
+WALK ?= colab install binder
 CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
@@ -50,7 +51,8 @@ execute: .venv/installed
 check: format test book
 
 journeys: .venv/installed
-	$(BIN)/python -m journeys $(WALK)
+	$(BIN)/python -m pytest journeys -n 2 -v -rP -W default --durations=0 --durations-min=1 \
+		-k "$(shell echo $(WALK) | sed 's/ / or /g')"
 
 links:
 	$(BIN)/lychee --no-progress --scheme https --exclude your_name_here --accept 200..=299,403,429 \

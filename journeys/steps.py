@@ -4,63 +4,23 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import venv
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import datetime
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
+import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(path.relative_to(ROOT) for path in ROOT.glob("chapters/**/*.ipynb"))
+each_notebook = pytest.mark.parametrize(
+    "notebook", NOTEBOOKS, ids=lambda path: path.stem
+)
 # what would lead a fresh environment back to this repository
 LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS")
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    journey: str
-    what: str
-    seconds: float
-    ok: bool
-    note: str = ""
-
-
-class Failed(Exception):
-    """A step that did not succeed, with the end of what it said."""
-
-
-class Step:
-    """A step under way: the note that it leaves, and what failed."""
-
-    note = ""
-    ok = True
-    seconds = 0.0
-
-
-@contextmanager
-def timed() -> Iterator[Step]:
-    """A step whose seconds are counted, and whose failure becomes a note."""
-    step, start = Step(), time.perf_counter()
-    try:
-        yield step
-    except Failed as error:
-        step.ok, step.note = False, str(error)
-    step.seconds = time.perf_counter() - start
-
-
-def need(condition: bool, message: str) -> None:
-    """Raises Failed with the message unless the condition holds."""
-    if not condition:
-        raise Failed(message)
 
 
 def outside(**more: str) -> dict[str, str]:
@@ -78,14 +38,14 @@ def outside(**more: str) -> dict[str, str]:
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> str:
-    """What a command prints. Raises Failed with its last lines if it fails."""
+    """What a command prints. Raises RuntimeError with its last lines if it fails."""
     done = subprocess.run(
         command, cwd=cwd, env=outside(**env), text=True,
         capture_output=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
-        raise Failed(f"{' '.join(map(str, command))}\n" + "\n".join(said[-25:]))
+        raise RuntimeError("\n".join([" ".join(map(str, command)), *said[-25:]]))
     return done.stdout
 
 
@@ -103,9 +63,12 @@ def snapshot(target: Path) -> Path:
     return target
 
 
-def notebooks(repository: Path) -> list[Path]:
-    """Every notebook of the book."""
-    return sorted((repository / "chapters").rglob("*.ipynb"))
+def build(repository: Path, target: Path) -> Path:
+    """The wheel of a repository."""
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps")
+    run(*pip, "--wheel-dir", target, repository, cwd=target.parent)
+    (wheel,) = target.glob("*.whl")
+    return wheel
 
 
 def environment(
@@ -142,23 +105,11 @@ def packages(python: Path) -> dict[str, str]:
     return {each.name.lower().replace("_", "-"): each.version for each in found}
 
 
-def two_at_a_time(row: Callable[[Path], Row], paths: list[Path]) -> Iterator[Row]:
-    """A row for each path, in order: notebooks mostly wait for one core."""
-    with ThreadPoolExecutor(2) as pool:
-        yield from pool.map(row, paths)
+def run_notebook(python: Path, notebook: Path, **env: str) -> str:
+    """Run a notebook from top to bottom where it lies; warnings that its page does not show.
 
-
-class Ran(NamedTuple):
-    """A notebook that ran: when its first figure was there, or what stands first if it has
-    none, and warnings that the page does not show.
+    An error of a cell is raised.
     """
-
-    seconds_to_figure: float
-    warnings: str
-
-
-def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
-    """Run a notebook from top to bottom where it lies. Raises Failed where a cell does."""
     manager = KernelManager()
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     argv += ["--log-level=ERROR"]
@@ -167,33 +118,17 @@ def run_notebook(python: Path, notebook: Path, **env: str) -> Ran:
     )
     book = nbformat.read(notebook, as_version=4)
     code = [cell for cell in book.cells if cell.cell_type == "code"]
-    loud = {cell.id for cell in code if stderr(cell)}  # the page shows what they say
+    quiet = [cell for cell in code if not stderr(cell)]
     client = NotebookClient(
         book, km=manager, timeout=600, resources={"metadata": {"path": notebook.parent}}
     )
     try:
         client.execute(env=outside(**env))
-    except Exception as error:
-        raise Failed(str(error)[-1500:]) from error
     finally:
         manager.shutdown_kernel(now=True)
-    said = [text for cell in code if cell.id not in loud for text in stderr(cell)]
-    figures = [
-        cell
-        for cell in code
-        if any("image/png" in o.get("data", {}) for o in cell.outputs)
-    ]
-    start = moment(code[0], "iopub.execute_input")
-    return Ran(
-        moment((figures or code[1:])[0], "shell.execute_reply") - start, "".join(said)
-    )
+    return "".join(text for cell in quiet for text in stderr(cell))
 
 
 def stderr(cell: nbformat.NotebookNode) -> list[str]:
     """What a cell said to stderr."""
     return [output.text for output in cell.outputs if output.get("name") == "stderr"]
-
-
-def moment(cell: nbformat.NotebookNode, event: str) -> float:
-    """When something happened to a cell, in seconds."""
-    return datetime.fromisoformat(cell.metadata.execution[event]).timestamp()

@@ -6,17 +6,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from browser import DESKTOP, FLAGS, Server, Tab, executable, new_context
-from explorers import page_of
-from filelock import FileLock
-from playwright.sync_api import sync_playwright
 
-from chapters import ROOT
+ROOT = Path(__file__).parents[1]
+# Fixtures import what only the book needs themselves: the tests of the library run without.
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory, worker_id):
     """The book, built fresh, warnings as errors; once, whoever of the workers comes first."""
+    from filelock import FileLock
+
     base = tmp_path_factory.getbasetemp()
     out = (base if worker_id == "master" else base.parent) / "site"
     with FileLock(f"{out}.lock"):
@@ -39,6 +38,8 @@ def build(out: Path):
 @pytest.fixture(scope="session")
 def served(site):
     """The site's address on this machine."""
+    from browser import Server
+
     with Server(site) as server:
         yield server.url
 
@@ -48,6 +49,9 @@ def served(site):
 )  # its event loop would be in the way of notebooks' kernels
 def browser():
     """The system's Chromium."""
+    from browser import FLAGS, executable
+    from playwright.sync_api import sync_playwright
+
     path = executable()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -58,6 +62,8 @@ def browser():
 @pytest.fixture
 def new_tab(browser):
     """A function that gives a new tab in a fresh context: new_tab(size, scheme)."""
+    from browser import DESKTOP, Tab, new_context
+
     with ExitStack() as contexts:
 
         def new(size=DESKTOP, scheme="light") -> Tab:
@@ -84,6 +90,8 @@ def fresh_pyro():
 @pytest.fixture
 def opened(new_tab, tmp_path):
     """A function that opens explorers on a page of their own: the tab, and the address."""
+    from browser import DESKTOP
+    from explorers import page_of
 
     def open_page(*explorers, dark=False, size=DESKTOP, fragment=""):
         (tmp_path / "page.html").write_text(page_of(*explorers, dark=dark))
