@@ -226,16 +226,17 @@ def test_the_width_of_a_laplace_approximation():
 
 @pytest.mark.parametrize("kind", range(4))
 def test_posteriors_of_a_verb_are_differentiable(kind):
-    """As those of the recursion, which are made of operations that torch knows."""
+    """p(z_3 = 0 | x) and, of the first three observations alone, p(z_3 = 0 | x_{1:3})."""
     free, model, x = models(kind)
+    paths = all_paths(2, len(x))
 
-    def of(engine):
-        def share(v):
-            hmm = model(v)
-            smoothed = hmm.smooth(x, engine=engine).smoothed_probs[2, 0]
-            return smoothed + hmm.filter(x, engine=engine).filtered_probs[3, 1]
+    def weighed(v):
+        return path_log_joints(model(v).potentials(x), paths).softmax(0)
 
-        return jacobian(share, free)
-
-    assert of(None).abs().max() > 1e-3
-    assert_close(of(None), of(engines.recursion), rtol=1e-12, atol=1e-12)
+    expected = jacobian(lambda v: weighed(v)[paths[:, 2] == 0].sum(), free)
+    assert expected.abs().max() > 1e-3
+    found = jacobian(lambda v: model(v).smooth(x).smoothed_probs[2, 0], free)
+    assert_close(found, expected, rtol=1e-9, atol=1e-10)
+    filtered = jacobian(lambda v: model(v).filter(x).filtered_probs[2, 0], free)
+    alone = jacobian(lambda v: model(v).smooth(x[:3]).smoothed_probs[2, 0], free)
+    assert_close(filtered, alone, rtol=1e-9, atol=1e-10)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.distributions import (
+    Categorical,
     Distribution,
     Independent,
     MixtureSameFamily,
@@ -196,7 +197,8 @@ def at(emission: Distribution, index: tuple) -> Distribution:
 def log_probs_given(emission: Distribution) -> Tensor:
     """log p of each symbol, (K, V), as given or by `log`: -inf for probability 0."""
     given = getattr(emission, "_param", None)  # see `given_as_probs`
-    return log(given) if given is emission.probs else emission.logits
+    as_probs = given_as_probs(emission) if given is None else given is emission.probs
+    return log(emission.probs) if as_probs else emission.logits
 
 
 def by_logits(emission: Distribution) -> dict[str, Tensor]:
@@ -212,6 +214,8 @@ def by_logits(emission: Distribution) -> dict[str, Tensor]:
 def given_as_probs(emission: Distribution) -> bool:
     """Whether it was constructed from probs, not from logits."""
     holder = getattr(emission, "base_dist", emission)  # of relaxed distributions
+    wrapped = (x for x in vars(holder).values() if isinstance(x, Categorical))
+    holder = next(wrapped, holder)  # of Multinomial and others made of a Categorical
     # torch's own record of what was given: the other of the two is computed from it, with
     # probabilities of 0 and 1 moved inwards.
     given = getattr(holder, "_param", None)

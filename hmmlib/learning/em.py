@@ -48,7 +48,7 @@ def em_step(
     emission the maximum-likelihood fit in which observation t counts p(z_t | x) times.
     `learn` names the parts that move. `pseudo_count` is added to each possible start, move
     and symbol, which is a Dirichlet(1 + pseudo_count) prior. What has probability 0 keeps
-    it, and a state that is never visited keeps its parameters. No Gaussian is narrower
+    it, and a state that is never visited keeps its parameters. No scale is narrower
     than `min_scale`, a standard deviation in the unit of the observations. log p(x), plus
     the log prior, never falls, if the scales of `hmm` are at least `min_scale`. Raises
     ValueError for impossible observations, and for a family without a weighted fit.

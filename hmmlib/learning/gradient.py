@@ -64,8 +64,7 @@ def fit_gradient(
         tolerance: nats, of which the last step gained less if `converged`; on a plateau
             too. `progress` shows a bar.
 
-    Raises:
-        ValueError: for another method, and parameters that cannot be freed.
+    Raises ValueError for another method, and parameters that cannot be freed.
     """
     learn, pseudo_count = as_options(hmm, learn, pseudo_count)
     if not isinstance(method, str) or method not in ("adam", "lbfgs"):
@@ -86,9 +85,8 @@ def fit_gradient(
 
     with tqdm(total=num_steps, disable=not progress) as bar:
         optimize = _adam if method == "adam" else _lbfgs
-        steps = optimize(
-            partial(_climb, objective, leaves), leaves, num_steps, rate, tolerance, bar
-        )
+        climb = partial(_climb, objective, leaves)
+        steps = optimize(climb, leaves, num_steps, rate, tolerance, bar)
     return _best(start, build, leaves, steps, tolerance, dtype, learn)
 
 
