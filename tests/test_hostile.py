@@ -1,7 +1,7 @@
 """Whatever comes in, what comes out is a ValueError in words or the right answer.
 
-Never another exception, a hang, a crash, or NaN where the data are possible. `scripts/fuzz.py`
-draws the same properties for as long as one likes.
+Never another exception, a hang, a crash, or NaN where the data are possible. `make fuzz` draws
+other input for the same properties, again and again.
 """
 
 import ast
