@@ -1,13 +1,14 @@
 # From Rain to Watts. `make help` explains.
 PYTHON ?= python3
 BIN := .venv/bin
+ROUNDS ?= 20
 WALK ?= colab install binder
 CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book test lint format execute check journeys links lock unlocked bench alone repo clean
+.PHONY: help book test lint format execute check journeys fuzz links lock unlocked bench alone repo clean
 
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
@@ -17,6 +18,7 @@ help:
 	@echo "make check     what to run before a commit: format, test, book"
 	@echo "make journeys  Colab, Binder and installing, each from an empty folder; minutes (WALK=colab for one,"
 	@echo "               WALK='oldest newest' for the versions that once a week are enough)"
+	@echo "make fuzz      the property tests with other random input each time (ROUNDS=20)"
 	@echo "make links     ask every address in the built book whether it is still there; once a week"
 	@echo "make lock      write requirements.lock from requirements.txt (UPGRADE=--upgrade for all that is newer)"
 	@echo "make unlocked  an environment with the newest of everything in place of the locked one"
@@ -53,6 +55,10 @@ check: format test book
 journeys: .venv/installed
 	$(BIN)/python -m pytest journeys -n 2 -v -rP -W default --durations=0 --durations-min=1 \
 		-k "$(shell echo $(WALK) | sed 's/ / or /g')"
+
+fuzz: .venv/installed
+	for seed in $$(seq $(ROUNDS)); do HYPOTHESIS_PROFILE=fuzz \
+		$(BIN)/python -m pytest tests -n auto -x -q -m hypothesis --hypothesis-seed=$$seed || exit 1; done
 
 links:
 	$(BIN)/lychee --no-progress --scheme https --exclude your_name_here --accept 200..=299,403,429 \

@@ -1,9 +1,6 @@
-"""What the site needs beyond Jupyter Book: mathematics without a network, a tidy page,
-docstrings as they are written.
-"""
+"""What the site needs beyond Jupyter Book: mathematics without a network, and a tidy page."""
 
 import importlib.util
-import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +9,6 @@ def setup(app):
     app.setup_extension("slim")
     app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("autodoc-process-docstring", as_written)
     app.connect("build-finished", ship_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -36,30 +32,6 @@ def drop_thebe(app, pagename, templatename, context, doctree):
             for file in context[files]
             if "thebe" not in f"{file} {getattr(file, 'attributes', '')}"
         ]
-
-
-def as_written(app, what, name, obj, options, lines):
-    """Show a docstring as it reads in the source: `code` in backticks, tables and
-    equations line by line, no markup.
-    """
-    paragraphs = re.split(r"\n\s*\n", "\n".join(lines).strip())
-    lines.clear()
-    for paragraph in paragraphs:
-        rows = paragraph.split("\n")
-        if rows[0].startswith(">>>"):
-            lines.extend(rows)
-        elif rows[1:] and any(re.search(r"^ |\S {2,}\S", row) for row in rows):
-            lines.extend([".. code-block:: none", "", *("    " + row for row in rows)])
-        else:
-            pieces = re.split(r"(`[^`]+`)", paragraph)
-            pieces = [
-                f"`{piece}`"
-                if piece[:1] == "`"
-                else re.sub(r"([*|\\_])", r"\\\1", piece)
-                for piece in pieces
-            ]
-            lines.extend("".join(pieces).split("\n"))
-        lines.append("")
 
 
 def ship_mathjax(app, exception):
