@@ -19,11 +19,12 @@ import numpy as np
 
 from hmmlib.engines.jit import compiled
 from hmmlib.engines.numbers import (
-    TINY,
     evaluate,
     max_finite,
+    may_be_lost,
     move,
     move_best,
+    nothing_lost,
     to_probs,
 )
 
@@ -107,7 +108,7 @@ def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
             norm += message[j]
             lowest = min(lowest, message[j])
         total += shifts[row]
-        if norm < 1e-140 or (lowest < TINY and not dense):
+        if may_be_lost(norm, lowest, dense):
             symbol = row if len(rows) else base + t
             exact &= nothing_lost(entered, message, norm, scores, symbol, len(values))
             if norm == 0.0:
@@ -121,16 +122,6 @@ def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
                 message[j] /= norm
             norm = 1.0
     return total + np.log(norm), exact
-
-
-@compiled
-def nothing_lost(entered, message, norm, scores, symbol, gaussian):
-    """Is each entry that vanished impossible, and not only too small?"""
-    fine = True
-    for j in range(len(entered)):
-        if entered[j] > 0.0 and (norm < 1e-140 or message[j] < TINY):
-            fine &= not gaussian and scores[symbol, j] == -np.inf
-    return fine
 
 
 @compiled

@@ -119,6 +119,22 @@ def move(message, turned, entered):
         entered[j] = total
 
 
+@compiled
+def may_be_lost(norm, lowest, dense):
+    """Is a message, or an entry that nothing can refill, close to what floats cannot hold?"""
+    return norm < 1e-140 or (lowest < TINY and not dense)
+
+
+@compiled
+def nothing_lost(entered, message, norm, scores, symbol, gaussian):
+    """Is each entry that vanished impossible, and not only too small?"""
+    fine = True
+    for j in range(len(entered)):
+        if entered[j] > 0.0 and (norm < 1e-140 or message[j] < TINY):
+            fine &= not gaussian and scores[symbol, j] == -np.inf
+    return fine
+
+
 @compiled_max
 def move_best(message, matrix, entered):
     """entered[j] = max_i message[i] + matrix[i, j], four rows at a time."""
