@@ -303,6 +303,8 @@ def _as_symbols(symbols, emission: Distribution) -> tuple[str, ...] | None:
         raise ValueError(f"symbols: got {told(symbols)}, needs V different names")
     sizes = {probs.shape[-1] for probs in counted_probs(emission)}
     if len(names) not in sizes:
-        needs = f"{max(sizes)}, one a symbol" if sizes else "none: its emission has none"
+        needs = (
+            f"{max(sizes)}, one a symbol" if sizes else "none: its emission has none"
+        )
         raise ValueError(f"symbols: got {len(names)} names, needs {needs}")
     return names

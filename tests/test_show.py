@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from hmmlib import enumeration, engines, pyro_models, recursion
+from hmmlib import engines, enumeration, pyro_models, recursion
 from hmmlib.book.show import changes, show_changes, show_source, take
 
 
@@ -29,7 +29,9 @@ def test_constants_come_along_and_compiled_functions_are_plain_python():
     assert "\nTINY = 1e-280\nDENSE = 1e-100\n" in code and "@" not in code
     there = {}
     exec(code.removeprefix("```python\n").removesuffix("```"), there)
-    assert there["max_finite"]([-1.0, 2.0]) == engines.numbers.max_finite(np.array([-1.0, 2.0]))
+    assert there["max_finite"]([-1.0, 2.0]) == engines.numbers.max_finite(
+        np.array([-1.0, 2.0])
+    )
 
 
 def test_only_changed_lines_are_marked():

@@ -109,7 +109,7 @@ class FactorialHMM:
         return Potentials(chains.log_initial, chains.log_matrices, scores, lengths)
 
     def log_likelihood(
-        self, observations, lengths=None, observed=None, engine=None, progress=False
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False
     ) -> Tensor:
         """log p(x_{1:T}), shape () or (N,); -inf if impossible.
 
@@ -119,7 +119,7 @@ class FactorialHMM:
         return stacked([blocks.log_likelihood(x, progress) for x in series], steps)
 
     def filter(
-        self, observations, lengths=None, observed=None, engine=None, progress=False
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False
     ) -> Filtered:
         """p(z_t^m | x_{1:t}) and p(z_t^m | x_{1:t-1}) of each chain: M of (T, K_m).
 
@@ -135,7 +135,7 @@ class FactorialHMM:
         return Filtered(evidence, tuple(probs[:num_chains]), tuple(probs[num_chains:]))
 
     def smooth(
-        self, observations, lengths=None, observed=None, engine=None, progress=False
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False
     ) -> Smoothed:
         """log p(x) and, for each chain, p(z_t^m | x_{1:T}): M of (T, K_m).
 
@@ -151,7 +151,7 @@ class FactorialHMM:
         return Smoothed(evidence, tuple(probs))
 
     def viterbi(
-        self, observations, lengths=None, observed=None, engine=None, progress=False
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False
     ) -> BestPath:
         """The most probable joint path: its log joint (), its states (T, M).
 
@@ -169,6 +169,7 @@ class FactorialHMM:
         lengths=None,
         observed=None,
         engine=None,
+        *,
         progress: bool = False,
     ) -> Tensor:
         """Joint paths from the posterior; (num_samples, T, M) or (num_samples, N, T, M).

@@ -60,11 +60,8 @@ def em_step(
     short = hmm.compact(seen)
     with torch.no_grad():
         counts = pick(short).total_counts(short)
-        initial, moves, emission = (
-            hmm.initial_probs,
-            hmm.transition_matrix,
-            hmm.emission,
-        )
+        initial, moves = hmm.initial_probs, hmm.transition_matrix
+        emission = hmm.emission
         if "initial_probs" in learn:
             initial = normalised(counts.initial, initial, limits.pseudo_count)
         if "transition_matrix" in learn:
@@ -149,9 +146,8 @@ def _refitted(
             fitted = m_step(emission, states, limits)
             if fitted is not None:
                 return fitted
-        states = (
-            pick(short).expected_counts(short).states
-        )  # the statistics do not suffice
+        # The statistics do not suffice: every step is needed.
+        states = pick(short).expected_counts(short).states
     values = seen.values.to(states.dtype)
     there = seen_steps(emission, values)
     if seen.lengths is not None:

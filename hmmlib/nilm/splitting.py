@@ -27,7 +27,9 @@ def disaggregate(
         ValueError: `check_power(power, house.step)` refuses the readings.
     """
     readings = check_power(power, as_kind("house", house, House).step)
-    best = house.model.viterbi(torch.as_tensor(readings.to_numpy(copy=True)), progress)
+    best = house.model.viterbi(
+        torch.as_tensor(readings.to_numpy(copy=True)), progress=progress
+    )
     watts = house.watts(best.states)
     table = pd.DataFrame(watts, index=readings.index, columns=house.names)
     return table.loc[power.index]
@@ -56,7 +58,7 @@ def sample_energy(
     """
     readings = check_power(power, as_kind("house", house, House).step)
     seed, values = as_seed(seed), torch.as_tensor(readings.to_numpy(copy=True))
-    paths = house.model.sample_states(values, num_samples, seed, progress)
+    paths = house.model.sample_states(values, num_samples, seed, progress=progress)
     random = np.random.default_rng(seed)
     kwh = house.step / pd.Timedelta("1h") / 1000
     draws = [_watts_on(path, house, values, random).sum(axis=0) * kwh for path in paths]
