@@ -1,6 +1,7 @@
 # From Rain to Watts. `make help` explains.
 PYTHON ?= python3
 BIN := .venv/bin
+OF ?= hmmlib.recursion*
 ROUNDS ?= 20
 WALK ?= colab install binder
 CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
@@ -8,7 +9,7 @@ CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book test lint format execute check journeys fuzz links lock unlocked bench alone repo clean
+.PHONY: help book test lint format execute check journeys fuzz mutants links lock unlocked bench alone repo clean
 
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
@@ -19,6 +20,7 @@ help:
 	@echo "make journeys  Colab, Binder and installing, each from an empty folder; minutes (WALK=colab for one,"
 	@echo "               WALK='oldest newest' for the versions that once a week are enough)"
 	@echo "make fuzz      the property tests with other random input each time (ROUNDS=20)"
+	@echo "make mutants   break the library in small ways and see whether its tests notice (OF='hmmlib.hmm*')"
 	@echo "make links     ask every address in the built book whether it is still there; once a week"
 	@echo "make lock      write requirements.lock from requirements.txt (UPGRADE=--upgrade for all that is newer)"
 	@echo "make unlocked  an environment with the newest of everything in place of the locked one"
@@ -59,6 +61,10 @@ journeys: .venv/installed
 fuzz: .venv/installed
 	for seed in $$(seq $(ROUNDS)); do HYPOTHESIS_PROFILE=fuzz \
 		$(BIN)/python -m pytest tests -n auto -x -q -m hypothesis --hypothesis-seed=$$seed || exit 1; done
+
+mutants: .venv/installed
+	$(BIN)/mutmut run "$(OF)"
+	$(BIN)/mutmut results
 
 links:
 	$(BIN)/lychee --no-progress --scheme https --exclude your_name_here --accept 200..=299,403,429 \
