@@ -12,15 +12,32 @@ draw, plot     graphical models; figures of sequences and posteriors
 datasets       the data of the book; book, what only its pages need
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-from hmmlib.factorial import FactorialHMM, additive_gaussian
-from hmmlib.hmm import HMM
-from hmmlib.learning import Fit, fit
+if TYPE_CHECKING:
+    from hmmlib.factorial import FactorialHMM, additive_gaussian
+    from hmmlib.hmm import HMM
+    from hmmlib.learning import Fit, fit
 
+FRONT_DOOR = {
+    "HMM": "hmm",
+    "FactorialHMM": "factorial",
+    "additive_gaussian": "factorial",
+    "Fit": "learning",
+    "fit": "learning",
+}
 __all__ = ["HMM", "FactorialHMM", "Fit", "additive_gaussian", "fit"]
 
 try:
     __version__ = version("hmmlib")
 except PackageNotFoundError:  # the source alone, not installed
     __version__ = "unknown"
+
+
+def __getattr__(name: str):
+    """What the front door offers, imported at its first use."""
+    if name not in FRONT_DOOR:
+        raise AttributeError(f"module 'hmmlib' has no attribute {name!r}")
+    return getattr(import_module(f"hmmlib.{FRONT_DOOR[name]}"), name)

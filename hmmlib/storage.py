@@ -65,7 +65,11 @@ def load(path: str | Path, kind: str) -> dict:
 
 
 def to_plain(value):
-    """Tensors and distributions in terms of JSON."""
+    """Tensors and distributions in terms of JSON.
+
+    Raises:
+        ValueError: for what has no such terms, such as a distribution of the caller's own.
+    """
     if isinstance(value, Tensor):
         numbers = _without_nan(value.detach().cpu().tolist())
         return {"tensor": numbers, "dtype": str(value.dtype).removeprefix("torch.")}

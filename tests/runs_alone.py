@@ -74,10 +74,12 @@ ASK_KERNEL = {
     "max_finite": "max_finite(-ones)",
     "to_probs": "to_probs(A.log().numpy(), square)[0], square",
     "move": "move(pi.numpy(), A.numpy().T.copy(), ones), ones",
+    "may_be_lost": "may_be_lost(1e-150, 0.0, True)",
+    "nothing_lost": "nothing_lost(ones, 0 * ones, 0.0, table, 0, False)",
     "exponentiate": "exponentiate(below), below",
     "evaluate": "evaluate(table, none, 0, 0, 3, likelihoods, shifts), likelihoods",
     "forward": """forward(pi.log().numpy(), A.log().numpy()[None], table, x.numpy()[None],
-        none, 0, 0, 14, square, square.copy(),
+        none, 0, 0, 14,
         np.ascontiguousarray(B.numpy().T).T, 0 * table[:, 0], False, square)[0]""",
 }
 GIVEN_KERNEL = """

@@ -51,8 +51,14 @@ COPIES = """async () => {
     const copies = [];
     for (const button of document.querySelectorAll("button.copybtn")) {
         const block = document.querySelector(button.dataset.clipboardTarget);
+        await navigator.clipboard.writeText("");
         button.click();
-        copies.push([block.innerText, await navigator.clipboard.readText()]);
+        let copied = "";  // a click writes in its own time
+        for (let n = 0; n < 100 && !copied; n++) {
+            await new Promise(done => setTimeout(done, 10));
+            copied = await navigator.clipboard.readText();
+        }
+        copies.push([block.innerText, copied]);
     }
     return copies;
 }"""

@@ -64,35 +64,12 @@ def in_single(value):
     return torch.as_tensor(value, dtype=torch.float32).requires_grad_()
 
 
-@pytest.fixture(scope="module")
-def references():
-    """What references and mistakes give, as far as it is known."""
-    return {}
-
-
-@pytest.fixture
-def computed_once(monkeypatch, references):
-    """A reference and a mistake give the same each time; only the first time is computed."""
-    outcomes = Exercise.outcomes
-
-    def known(exercise, function):
-        if function not in (exercise.wanted, *exercise.mistakes.values()):
-            return outcomes(exercise, function)
-        key = function, exercise.read
-        if key not in references:
-            references[key] = outcomes(exercise, function)
-        return references[key]
-
-    monkeypatch.setattr(Exercise, "outcomes", known)
-
-
 @every_exercise
 def test_the_reference_is_right(name):
     verdict = check(name, answer(name))
     assert verdict and repr(verdict).replace("\n", " ") == f"Right. {find(name).shows}"
 
 
-@pytest.mark.usefixtures("computed_once")
 @every_exercise
 def test_each_mistake_gets_its_own_diagnosis(name):
     """And so no two are alike, and none is right."""
@@ -104,7 +81,6 @@ def test_each_mistake_gets_its_own_diagnosis(name):
         assert len(diagnosis) > 20 and diagnosis[-1] in ".?"
 
 
-@pytest.mark.usefixtures("computed_once")
 @every_exercise
 def test_an_answer_is_as_right_in_single_precision_in_lists_and_with_a_gradient(name):
     exercise = find(name)
@@ -126,7 +102,6 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.usefixtures("computed_once")
 @every_exercise
 def test_nonsense_is_never_right_and_never_raises(name):
     class Odd:
@@ -159,7 +134,6 @@ def test_hints_are_a_ladder(name, monkeypatch):
         assert "solution folds out" in hint(name)
 
 
-@pytest.mark.usefixtures("computed_once")
 @every_exercise
 def test_nothing_gives_the_number_away(name):
     exercise = find(name)
