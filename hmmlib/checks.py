@@ -92,6 +92,7 @@ def column_kinds(values) -> set[str]:
 
 
 def is_nullable(values) -> bool:
+    """Whether a column of a Series or DataFrame is of a type of pandas' own, which knows NA."""
     columns = values.dtypes if hasattr(values, "columns") else [values.dtype]
     return not all(isinstance(dtype, np.dtype) for dtype in columns)
 

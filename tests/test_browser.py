@@ -54,7 +54,7 @@ COPIES = """async () => {
         await navigator.clipboard.writeText("");
         button.click();
         let copied = "";  // a click writes in its own time
-        for (let n = 0; n < 100 && !copied; n++) {
+        for (let n = 0; n < 1000 && !copied; n++) {
             await new Promise(done => setTimeout(done, 10));
             copied = await navigator.clipboard.readText();
         }
