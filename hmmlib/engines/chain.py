@@ -154,58 +154,50 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha,
             largest = max(largest, reached)
             onward[i] = likelihoods[i, row] * reached
         scale = 1.0 / norm
-        probs *= scale
-        if counting:
-            for i in range(size):
+        for i in range(size):
+            probs[i] *= scale
+            if counting:
                 left[slot, i] = alpha[t, i] * scale
-            if varying:
-                pairs[:] = 0.0
-                add_pairs(left[slot : slot + 1], entered[slot : slot + 1], pairs)
-                add_moves(pairs, matrix, moves[into])
-            elif slot == 0:
-                pairs += np.dot(left.T, entered)
-                left[:] = 0.0
-            if t == 0:
-                starts[into] += probs
+                if t == 0:
+                    starts[into, i] += probs[i]
+            if len(smoothed):
+                smoothed[n, t, i] = probs[i]
+        if counting and varying:
+            add_pairs(left, entered, slot, matrix, moves, into)
+        elif counting and slot == 0:
+            pairs += np.dot(left.T, entered)
+            left[:] = 0.0
         if len(uses):
-            add_uses(probs, rows, values, n, t, scores, uses[into])
-        if len(smoothed):
-            smoothed[n, t] = probs
+            add_uses(probs, rows, values, n, t, scores, uses, into)
         if largest < 1e-10 or largest > 1e10:
             onward /= largest
     if counting and not varying:
-        add_moves(pairs, matrix, moves[into])
+        for i in range(size):
+            for j in range(size):
+                moves[into, i, j] += pairs[i, j] * matrix[i, j]
 
 
 @compiled
-def add_pairs(left, entered, pairs):
-    """pairs[i, j] += sum over steps of left[t, i] * entered[t, j]."""
-    for t in range(len(left)):
-        for i in range(len(pairs)):
-            for j in range(len(pairs)):
-                pairs[i, j] += left[t, i] * entered[t, j]
-
-
-@compiled
-def add_moves(pairs, matrix, moves):
-    """moves[i, j] += pairs[i, j] * matrix[i, j]."""
+def add_pairs(left, entered, slot, matrix, moves, into):
+    """moves[i, j] += left[i] * matrix[i, j] * entered[j], of one step."""
     for i in range(len(matrix)):
         for j in range(len(matrix)):
-            moves[i, j] += pairs[i, j] * matrix[i, j]
+            moves[into, i, j] += left[slot, i] * matrix[i, j] * entered[slot, j]
 
 
 @compiled
-def add_uses(probs, rows, values, n, t, scores, uses):
+def add_uses(probs, rows, values, n, t, scores, uses, into):
     """Add p(z_t | x) to the row of its symbol, or to the moments of its reading."""
     if len(rows):
+        row = rows[n, t]
         for i in range(len(probs)):
-            uses[rows[n, t], i] += probs[i]
+            uses[into, row, i] += probs[i]
     elif values[n, t] == values[n, t]:
         for i in range(len(probs)):
             apart = values[n, t] - scores[1, i]
-            uses[0, i] += probs[i]
-            uses[1, i] += probs[i] * apart
-            uses[2, i] += probs[i] * apart * apart
+            uses[into, 0, i] += probs[i]
+            uses[into, 1, i] += probs[i] * apart
+            uses[into, 2, i] += probs[i] * apart * apart
 
 
 @compiled
@@ -251,7 +243,7 @@ def best_messages(log_initial, log_transitions, scores, rows, values, base, n, e
             if varying:
                 matrix = log_transitions[t - 1]
             if few:
-                best_entered(message, matrix, entered, came_from[t])
+                best_entered(message, matrix, entered, came_from, t)
             else:
                 move_best(message, matrix, entered)
         if len(values):
@@ -269,7 +261,7 @@ def best_messages(log_initial, log_transitions, scores, rows, values, base, n, e
 
 
 @compiled
-def best_entered(message, matrix, entered, came_from):
+def best_entered(message, matrix, entered, came_from, t):
     """entered[j] = max_i message[i] + matrix[i, j], and the i that it came from."""
     for j in range(len(message)):
         best, chosen = message[0] + matrix[0, j], 0
@@ -278,7 +270,7 @@ def best_entered(message, matrix, entered, came_from):
             chosen = i if score > best else chosen
             best = score if score > best else best
         entered[j] = best
-        came_from[j] = chosen
+        came_from[t, j] = chosen
 
 
 @compiled
