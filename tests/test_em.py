@@ -9,6 +9,7 @@ from random_models import rows
 from torch.distributions import Bernoulli, Categorical, Independent, Normal
 from torch.testing import assert_close
 
+from hmmlib import engines
 from hmmlib.datasets import weather
 from hmmlib.emissions import innermost, parameters
 from hmmlib.hmm import HMM
@@ -38,6 +39,18 @@ def test_em_never_lowers_the_likelihood(seed):
     objective = torch.stack(objective)
     assert objective.isfinite().all() and objective.diff().min() >= -1e-8
     assert (model.transition_matrix[start.transition_matrix == 0] == 0).all()
+
+
+def test_as_many_steps_as_symbols_where_the_logarithms_answer():
+    """Two states that never change, and the one behind is the only one at the end."""
+    table = [[1e-300, 0.25, 0.5, 0.25], [0.5, 0.2, 0.0, 0.3]]
+    hmm = HMM([0.5, 0.5], torch.eye(2).double(), table)
+    x = torch.tensor([0, 0, 0, 2])
+    assert len(x) == len(table[0])
+    assert engines.compiled.totals(hmm.compact(x)) is None
+    step, _ = em_step(hmm, x)
+    expected = torch.tensor([[0.75, 0.0, 0.25, 0.0], [0.5, 0.2, 0.0, 0.3]]).double()
+    assert_close(step.emission.probs, expected)
 
 
 def test_only_what_is_named_moves():

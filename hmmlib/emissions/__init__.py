@@ -54,8 +54,10 @@ from hmmlib.emissions.protocol import (
     m_step,
     misses_parts,
     num_free,
+    of_table,
     randomised,
     surely_in_support,
+    table_of,
     widened,
 )
 from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
@@ -90,6 +92,7 @@ __all__ = [
     "m_step",
     "misses_parts",
     "num_free",
+    "of_table",
     "of_valid",
     "parameters",
     "parts",
@@ -99,6 +102,7 @@ __all__ = [
     "seen_steps",
     "surely_in_support",
     "symbol_log_probs",
+    "table_of",
     "widened",
 ]
 

@@ -16,8 +16,10 @@ from hmmlib.emissions.protocol import (
     lookup,
     m_step,
     needed,
+    of_table,
     randomised,
     surely_in_support,
+    table_of,
 )
 from hmmlib.emissions.weights import normalised
 
@@ -38,9 +40,10 @@ def _(emission: OneHotCategorical, values):
 
 @surely_in_support.register
 def _(emission: Categorical, values):
-    lowest, highest = values.aminmax()
-    within = lowest >= 0 and highest < emission.probs.shape[-1]
-    return bool(within) and not (values.is_floating_point() and (values % 1).any())
+    lowest, highest = (each.item() for each in values.aminmax())
+    if not (lowest >= 0 and highest < emission.probs.shape[-1]):  # NaN is neither
+        return False
+    return not (values.is_floating_point() and (values % 1).any())
 
 
 @needed.register
@@ -62,13 +65,22 @@ def _(emission: Categorical, values):
     return Lookup(table, rows=values.long())
 
 
+@table_of.register
+def _(emission: Categorical):
+    return emission.probs if emission.probs.ndim == 2 else None
+
+
+@of_table.register
+def _(emission: Categorical, table):
+    return of_valid(Categorical, probs=table)
+
+
 @m_step.register
 def _(emission: Categorical, statistics, limits=NO_LIMITS):
     counts = statistics[
         : emission.probs.shape[-1]
     ].mT  # the row behind is of missing ones
-    probs = normalised(counts, emission.probs, limits.pseudo_count)
-    return of_valid(Categorical, probs=probs)
+    return of_table(emission, normalised(counts, emission.probs, limits.pseudo_count))
 
 
 @fit.register

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch.distributions import Normal
 
@@ -15,12 +14,14 @@ from hmmlib.emissions.protocol import (
     log_prob,
     lookup,
     m_step,
+    of_table,
     surely_in_support,
+    table_of,
     widened,
 )
 from hmmlib.emissions.weights import (
-    SMALLEST_SCALE,
     held_open,
+    in_rows,
     spread,
     visited,
     weighted_mean,
@@ -37,41 +38,39 @@ def _(emission: Normal, values):
 
 @surely_in_support.register
 def _(emission: Normal, values):
-    return bool(values.isfinite().all())
+    return math.isfinite(values.sum().item())  # no NaN, and no infinity, among them
 
 
 @lookup.register
 def _(emission: Normal, values):
     if emission.event_shape or len(emission.batch_shape) != 1 or values.requires_grad:
         return None
-    density = -emission.scale.log() - math.log(2 * math.pi) / 2
-    table = torch.stack([density, emission.loc, 1 / emission.scale])
+    table = table_of(emission)
     return Lookup(table, values=values.to(table.dtype))
+
+
+@table_of.register
+def _(emission: Normal):
+    return torch.stack([emission.loc, emission.scale])
 
 
 @m_step.register
 def _(emission: Normal, statistics, limits=NO_LIMITS):
     """From sums of p(z_t | x) times 1, x_t - loc and (x_t - loc)^2, (3, K).
 
-    None where the variance may have lost its digits to cancellation, and where a scale is
-    so small, beside that of all observations, that these have to be looked at.
+    None where these do not suffice: see `m_steps.fit_gaussians`.
     """
-    given = statistics, emission.loc, emission.scale
-    (mass, first, second), loc, scale = (x.numpy(force=True) for x in given)
-    visited = mass > 0
-    weight = np.where(visited, mass, 1.0)
-    shift, square = first / weight, second / weight
-    variance = square - shift * shift
-    loc, wide = loc + shift, np.maximum(variance, np.square(limits.min_scale))
-    total = mass.sum() or 1.0  # 0 where every reading is missing
-    middle = (mass @ loc) / total
-    overall = (mass @ (variance + (loc - middle) ** 2)) / total
-    # Digits may have cancelled, or the floor of `held_open` may be near.
-    doubtful = (wide <= 1e-6 * square) | (wide <= (2 * SMALLEST_SCALE) ** 2 * overall)
-    if (doubtful & visited).any():
+    from hmmlib.emissions.m_steps import fit_gaussians  # numba takes a while to load
+
+    table = in_rows(table_of(emission))
+    if not fit_gaussians(in_rows(statistics), table, float(limits.min_scale), table):
         return None
-    scale = np.where(visited, np.sqrt(wide), scale)
-    loc, scale = (torch.from_numpy(x).to(emission.loc) for x in (loc, scale))
+    return of_table(emission, torch.from_numpy(table).to(emission.loc))
+
+
+@of_table.register
+def _(emission: Normal, table):
+    loc, scale = table
     return of_valid(Normal, loc=loc, scale=scale)
 
 

@@ -9,6 +9,7 @@ below hold. `log_prob` alone is enough for learning by gradient, `fit` for Baum-
 Letters: K states, n values, V symbols, D dimensions.
 """
 
+import math
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -28,14 +29,16 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+# No state may shrink onto one value: of the spread of its neighbours, in each dimension.
+SMALLEST_SCALE = 1e-4
 
 
 class Lookup(NamedTuple):
     """log p(x_t | z_t) of all steps: a small table, and what each step takes from it.
 
     by symbol  `table` (R, K) log-probabilities, `rows` (T,) or (N, T): table[rows]
-    Gaussian   `table` (3, K): log density at the mean, mean, 1 / scale; `values` (T,) or
-               (N, T), NaN where a reading is missing, which scores 0
+    Gaussian   `table` (2, K): mean and scale; `values` (T,) or (N, T), NaN where a reading is
+               missing, which scores 0
     """
 
     table: Tensor
@@ -62,11 +65,27 @@ class Lookup(NamedTuple):
         """All log-likelihoods, (T, K) or (N, T, K)."""
         if self.rows is not None:
             return self.table.index_select(0, self.rows.flatten()).reshape(self.shape)
-        density, mean, precision = self.table
+        mean, scale = self.table
         missing = self.values.isnan().unsqueeze(-1)
         apart = self.values.unsqueeze(-1).masked_fill(missing, 0.0) - mean
-        scores = density - (apart * precision).square() / 2
+        density = -scale.log() - math.log(2 * math.pi) / 2
+        scores = density - (apart / scale).square() / 2
         return scores.masked_fill(missing, 0.0).to(self.dtype)
+
+    def statistics(self, probs: Tensor) -> Tensor:
+        """What p(z_t | x), (T, K) or (N, T, K), makes of the table, for `m_step`.
+
+        The uses of each row, (R, K), or the sums of p(z_t | x) times 1, x_t - mean and
+        (x_t - mean)^2, (3, K).
+        """
+        flat = probs.reshape(-1, probs.shape[-1])
+        if self.rows is not None:
+            uses = flat.new_zeros(self.table.shape)
+            return uses.index_add(0, self.rows.flatten(), flat)
+        values = self.values.reshape(-1, 1).to(flat.dtype)
+        flat = flat.masked_fill(values.isnan(), 0.0)
+        apart = values.nan_to_num(0.0) - self.table[0]
+        return torch.stack([(flat * apart**power).sum(0) for power in (0, 1, 2)])
 
 
 @singledispatch
@@ -159,10 +178,25 @@ def m_step(
 ) -> Distribution | None:
     """`fit` from sufficient statistics, which a compiled loop sums up on its way.
 
-    Their shape is that of the table in `lookup`: (R, K) expected uses of each row, or
-    (3, K) moments about each mean. None where they are not enough.
+    They are (R, K) expected uses of each row of the table in `lookup`, or (3, K) moments
+    about each mean. None where they are not enough.
     """
     return None
+
+
+@singledispatch
+def table_of(emission: Distribution) -> Tensor | None:
+    """All that there is to learn, where a compiled run can: see `hmmlib.engines.em`.
+
+    (K, V) probabilities of symbols, or (2, K) mean and scale; None for other families.
+    """
+    return None
+
+
+@singledispatch
+def of_table(emission: Distribution, table: Tensor) -> Distribution:
+    """The emission whose `table_of` is `table`; for families that have one."""
+    raise NotImplementedError(type(emission).__name__)
 
 
 @singledispatch

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from hmmlib.checks import warn
+from hmmlib.emissions.protocol import SMALLEST_SCALE
 
-# No state may shrink onto one value: of the spread of its neighbours, in each dimension.
-SMALLEST_SCALE = 1e-4
 NEIGHBOURS = 0.05  # of all distinct values, side by side ...
 WIDTH = 0.157  # ... and the median width that they take up in Normal(0, 1)
 FAR_OFF = 10  # times the distance between the quartiles
@@ -76,13 +75,18 @@ def weighted_squares(values: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
 
 def normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
     """Rows of counts as probabilities; zeros of `old` stay, rows without counts are `old`."""
-    added, before = counts.numpy(force=True), old.numpy(force=True)
-    if pseudo_count:
-        added = added + pseudo_count * (before > 0)
-    sums = added.sum(-1, keepdims=True)
-    if not (sums > 0).all():
-        added, sums = np.where(sums > 0, added, before), np.where(sums > 0, sums, 1.0)
-    return torch.from_numpy(added / sums).to(old)
+    from hmmlib.emissions.m_steps import normalise  # numba takes a while to load
+
+    before = in_rows(old)
+    probs = np.empty_like(before)
+    normalise(in_rows(counts), before, float(pseudo_count), probs)
+    return torch.from_numpy(probs.reshape(old.shape)).to(old)
+
+
+def in_rows(table: Tensor) -> np.ndarray:
+    """The numbers as a compiled loop takes them, in float64; (rows, V)."""
+    array = table.detach().numpy(force=True)
+    return np.ascontiguousarray(array, dtype=np.float64).reshape(-1, array.shape[-1])
 
 
 def spread(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ N in front.
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -54,9 +55,9 @@ class BestPath(NamedTuple):
 
 def possible(evidence: Tensor) -> Tensor:
     """The log-likelihood. Raises ValueError where it is -inf: no posterior exists."""
-    impossible = evidence.isneginf()
-    if impossible.any():
-        which = f" {impossible.nonzero().flatten().tolist()}" if evidence.ndim else ""
+    if not evidence.amin().item() > -torch.inf:
+        impossible = evidence.isneginf().nonzero().flatten().tolist()
+        which = f" {impossible}" if evidence.ndim else ""
         raise ValueError(
             f"observations: sequence{which} has probability 0 under this model, no posterior"
             " exists"

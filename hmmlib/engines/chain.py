@@ -9,7 +9,7 @@ the loops notice it (`exact` is False), and the caller uses the logarithms of `r
 Log-likelihoods come in one of three forms (see `hmmlib.emissions.protocol.Lookup`):
 
     by symbol  scores (R, K) log p(x | z) of each symbol, rows (N, T) which symbol
-    Gaussian   scores (3, K), values (N, T), NaN where one is missing
+    Gaussian   scores (2, K) mean and scale, values (N, T), NaN where one is missing
     in full    scores (N T, K), one row for each step
 
 where an absent `rows` or `values` is an empty array, (0, 0).
@@ -17,8 +17,10 @@ where an absent `rows` or `values` is an empty array, (0, 0).
 
 import numpy as np
 
-from hmmlib.engines.jit import compiled
 from hmmlib.engines.numbers import (
+    add_products,
+    add_uses,
+    densities,
     evaluate,
     max_finite,
     may_be_lost,
@@ -27,9 +29,9 @@ from hmmlib.engines.numbers import (
     nothing_lost,
     to_probs,
 )
+from hmmlib.jit import compiled, inlined
 
 BLOCK = 128  # steps whose likelihoods are computed at once
-FEW = 8  # states up to which back-pointers are stored
 
 
 @compiled
@@ -49,15 +51,16 @@ def passes(
     smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); or (0, 0, 0)
     starts,  # (slots, K), added to: p(z_1 | x_{1:T}); or (0, 0)
     moves,  # (slots, K, K), added to: expected moves; or (0, 0, 0)
-    uses,  # (slots, *scores.shape), added to: p(z_t | x_{1:T}) of each symbol, or its
+    uses,  # (slots, R or 3, K), added to: p(z_t | x_{1:T}) of each symbol, or its
 ):  #        zeroth, first and second moment about the mean; or (0, 0, 0)
     """Forward over each sequence, and backward where an output needs it."""
     size, num = len(log_initial), len(lengths)
     counting, full = len(moves) > 0, len(rows) + len(values) == 0
+    table = densities(scores) if len(values) else scores
     held = len(scores) if len(rows) else BLOCK
     likelihoods, shifts = np.empty((size, held)), np.empty(held)
     if len(rows):
-        evaluate(scores, values, 0, 0, len(scores), likelihoods, shifts)
+        evaluate(table, values, 0, 0, len(table), likelihoods, shifts)
     keep = counting or len(smoothed) > 0 or len(filtered) > 0
     alpha = np.empty((lengths.max() if keep else 1, size))
     for n in range(first, last):
@@ -67,19 +70,19 @@ def passes(
             alpha = filtered[n]
         base = n * (len(scores) // num) if full else n
         evidence[n], exact[n] = forward(
-            log_initial, log_transitions, scores, rows, values, base, n, lengths[n],
+            log_initial, log_transitions, table, rows, values, base, n, lengths[n],
             likelihoods, shifts, keep, alpha)  # fmt: skip
         if evidence[n] == -np.inf:
             alpha[:] = 0.0
         elif exact[n] and (counting or len(smoothed)):
             backward(
-                log_transitions, scores, rows, values, base, n, lengths[n],
+                log_transitions, table, rows, values, base, n, lengths[n],
                 n if slot < 0 else slot, alpha, likelihoods, shifts, smoothed, starts,
                 moves, uses)  # fmt: skip
 
 
 @compiled
-def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
+def forward(log_initial, log_transitions, table, rows, values, base, n, end,
             likelihoods, shifts, keep, alpha):  # fmt: skip
     """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1]; log p(x), and exact?"""
     size, varying = len(log_initial), len(log_transitions) > 1
@@ -101,7 +104,7 @@ def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
         row = rows[n, t] if len(rows) else t % BLOCK
         if not len(rows) and row == 0:
             stop = min(t + BLOCK, end)
-            evaluate(scores, values, base, t, stop, likelihoods, shifts)
+            evaluate(table, values, base, t, stop, likelihoods, shifts)
         norm, lowest = 0.0, np.inf
         for j in range(size):
             message[j] = entered[j] * likelihoods[j, row]
@@ -110,7 +113,7 @@ def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
         total += shifts[row]
         if may_be_lost(norm, lowest, dense):
             symbol = row if len(rows) else base + t
-            exact &= nothing_lost(entered, message, norm, scores, symbol, len(values))
+            exact &= nothing_lost(entered, message, norm, table, symbol, len(values))
             if norm == 0.0:
                 return -np.inf, exact
         if keep:
@@ -125,14 +128,14 @@ def forward(log_initial, log_transitions, scores, rows, values, base, n, end,
 
 
 @compiled
-def backward(log_transitions, scores, rows, values, base, n, end, into, alpha,
+def backward(log_transitions, table, rows, values, base, n, end, into, alpha,
              likelihoods, shifts, smoothed, starts, moves, uses):  # fmt: skip
     """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
     size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
     matrix = np.empty((size, size))
     to_probs(log_transitions[0], matrix)
     # Nothing is entered from the last step: `onward` begins with zeros.
-    beta, onward, probs = np.ones(size), np.zeros(size), np.empty(size)
+    beta, onward, probs = np.ones(size), np.zeros(size), np.empty((1, size))
     left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to
     entered, pairs = np.zeros_like(left), np.zeros((size, size))
     for t in range(end - 1, -1, -1):
@@ -143,38 +146,38 @@ def backward(log_transitions, scores, rows, values, base, n, end, into, alpha,
         slot = t % BLOCK
         row = rows[n, t] if len(rows) else slot
         if not len(rows) and (t == end - 1 or slot == BLOCK - 1):
-            evaluate(scores, values, base, t - slot, t + 1, likelihoods, shifts)
+            evaluate(table, values, base, t - slot, t + 1, likelihoods, shifts)
         if counting:
             entered[slot] = onward
         norm, largest = 0.0, 0.0
         for i in range(size):
             reached = beta[i] if alpha[t, i] > 0.0 else 0.0  # the others do not count
-            probs[i] = alpha[t, i] * beta[i]
-            norm += probs[i]
+            probs[0, i] = alpha[t, i] * beta[i]
+            norm += probs[0, i]
             largest = max(largest, reached)
             onward[i] = likelihoods[i, row] * reached
         scale = 1.0 / norm
         for i in range(size):
-            probs[i] *= scale
-            if counting:
+            probs[0, i] *= scale
+        if counting:
+            for i in range(size):
                 left[slot, i] = alpha[t, i] * scale
-                if t == 0:
-                    starts[into, i] += probs[i]
-            if len(smoothed):
-                smoothed[n, t, i] = probs[i]
-        if counting and varying:
-            add_pairs(left, entered, slot, matrix, moves, into)
-        elif counting and slot == 0:
-            pairs += np.dot(left.T, entered)
-            left[:] = 0.0
+            if t == 0:
+                starts[into] += probs[0]
+            if varying:
+                add_pairs(left, entered, slot, matrix, moves, into)
+            elif slot == 0:
+                add_products(left, entered, pairs)
+                left[:] = 0.0
+        if len(smoothed):  # in the place of alpha, which is not needed any more
+            for i in range(size):
+                smoothed[n, t, i] = probs[0, i]
         if len(uses):
-            add_uses(probs, rows, values, n, t, scores, uses, into)
+            add_uses(probs, 0, rows, values, n, t, table, uses, into)
         if largest < 1e-10 or largest > 1e10:
             onward /= largest
     if counting and not varying:
-        for i in range(size):
-            for j in range(size):
-                moves[into, i, j] += pairs[i, j] * matrix[i, j]
+        moves[into] += pairs * matrix
 
 
 @compiled
@@ -186,100 +189,61 @@ def add_pairs(left, entered, slot, matrix, moves, into):
 
 
 @compiled
-def add_uses(probs, rows, values, n, t, scores, uses, into):
-    """Add p(z_t | x) to the row of its symbol, or to the moments of its reading."""
-    if len(rows):
-        row = rows[n, t]
-        for i in range(len(probs)):
-            uses[into, row, i] += probs[i]
-    elif values[n, t] == values[n, t]:
-        for i in range(len(probs)):
-            apart = values[n, t] - scores[1, i]
-            uses[into, 0, i] += probs[i]
-            uses[into, 1, i] += probs[i] * apart
-            uses[into, 2, i] += probs[i] * apart * apart
-
-
-@compiled
 def best_path(log_initial, log_transitions, scores, rows, values, lengths, first, last,
               log_joint, states):  # fmt: skip
     """delta[t+1] = max(delta[t] + log_transition) + score[t+1], traced back.
 
-    Up to FEW states, the state that each maximum came from is stored; above, the scores of
-    one column are computed again along the path, which costs 1/K of the way there.
+    No maximum is stored with where it came from: the scores of one column are computed
+    again along the path, which costs 1/K of the way there.
     """
-    size, num_steps, num = len(log_initial), states.shape[1], len(lengths)
-    few, full = size <= FEW, len(rows) + len(values) == 0
-    came_from = np.empty((num_steps if few else 0, size), np.uint8)
-    delta = np.empty((0 if few else num_steps, size))
-    message = np.empty(size)
+    num, delta = len(lengths), np.empty((states.shape[1], len(log_initial)))
+    table = densities(scores) if len(values) else scores
     for n in range(first, last):
-        base, end = n * (len(scores) // num) if full else n, lengths[n]
-        best_messages(log_initial, log_transitions, scores, rows, values, base, n, end,
-                      message, came_from, delta)  # fmt: skip
-        at = np.argmax(message)
-        log_joint[n] = message[at]
+        end = lengths[n]
+        base = n if len(rows) + len(values) else n * (len(scores) // num)
+        best_messages(log_initial, log_transitions, table, rows, values, base, n, end,
+                      delta)  # fmt: skip
+        at = np.argmax(delta[end - 1])
+        log_joint[n] = delta[end - 1, at]
         states[n, end:] = -1
         if log_joint[n] == -np.inf:
             states[n] = -1
             continue
         states[n, end - 1] = at
         for t in range(end - 2, -1, -1):
-            if few:  # noqa: SIM108  (one line would be too long)
-                at = came_from[t + 1, at]
-            else:
-                at = best_before(delta[t], log_transitions, t, at)
+            at = best_before(delta, log_transitions, t, at)
             states[n, t] = at
 
 
 @compiled
-def best_messages(log_initial, log_transitions, scores, rows, values, base, n, end,
-                  message, came_from, delta):  # fmt: skip
-    """The last delta in `message`; on the way, where maxima came from, or all deltas."""
-    size, varying, few = len(log_initial), len(log_transitions) > 1, len(came_from) > 0
-    entered, matrix = log_initial.copy(), log_transitions[0]
+def best_messages(
+    log_initial, log_transitions, table, rows, values, base, n, end, delta
+):
+    """delta of all steps."""
+    size, entered = len(log_initial), log_initial.copy()
     for t in range(end):
         if t > 0:
-            if varying:
-                matrix = log_transitions[t - 1]
-            if few:
-                best_entered(message, matrix, entered, came_from, t)
-            else:
-                move_best(message, matrix, entered)
+            matrix = log_transitions[t - 1 if len(log_transitions) > 1 else 0]
+            move_best(delta[t - 1], matrix, entered)
         if len(values):
             here, seen = values[n, t], values[n, t] == values[n, t]
             for j in range(size):
-                apart = (here - scores[1, j]) * scores[2, j]
-                score = scores[0, j] - 0.5 * apart * apart
-                message[j] = entered[j] + (score if seen else 0.0)
+                apart = (here - table[1, j]) * table[2, j]
+                density = table[0, j] - 0.5 * apart * apart
+                delta[t, j] = entered[j] + (density if seen else 0.0)
         else:
             row = rows[n, t] if len(rows) else base + t
             for j in range(size):
-                message[j] = entered[j] + scores[row, j]
-        if not few:
-            delta[t] = message
+                delta[t, j] = entered[j] + table[row, j]
 
 
-@compiled
-def best_entered(message, matrix, entered, came_from, t):
-    """entered[j] = max_i message[i] + matrix[i, j], and the i that it came from."""
-    for j in range(len(message)):
-        best, chosen = message[0] + matrix[0, j], 0
-        for i in range(1, len(message)):
-            score = message[i] + matrix[i, j]
-            chosen = i if score > best else chosen
-            best = score if score > best else best
-        entered[j] = best
-        came_from[t, j] = chosen
-
-
-@compiled
+@inlined
 def best_before(delta, log_transitions, t, at):
     """The state that the best path to state `at` leaves at step `t`."""
-    matrix = log_transitions[t if len(log_transitions) > 1 else 0]
+    varying = t if len(log_transitions) > 1 else 0
     best, chosen = -np.inf, 0
-    for i in range(len(delta)):
-        score = delta[i] + matrix[i, at]
-        if score > best:
-            best, chosen = score, i
+    for i in range(delta.shape[1]):
+        score = delta[t, i] + log_transitions[varying, i, at]
+        chosen = i if score > best else chosen
+        best = score if score > best else best
     return chosen

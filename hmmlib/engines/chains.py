@@ -8,8 +8,8 @@ S = prod(sizes) joint states, B steps of a block, M chains of up to K states.
 
 import numpy as np
 
-from hmmlib.engines.jit import compiled, compiled_max
 from hmmlib.engines.numbers import exponentiate, max_finite
+from hmmlib.jit import compiled, compiled_max
 
 LONG = 20  # entries below which an innermost loop is short
 

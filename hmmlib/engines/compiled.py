@@ -5,13 +5,15 @@ scaling cannot represent a message. They take `Potentials`, or `Compact`, whose 
 read as it is.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.engines import chain, recursion
+from hmmlib.engines import chain, em, few, few_best, recursion
 from hmmlib.engines.answers import (
     BestPath,
     Counts,
@@ -21,9 +23,10 @@ from hmmlib.engines.answers import (
     possible,
 )
 from hmmlib.engines.compact import Compact
-from hmmlib.engines.threads import in_parallel, shares_of
+from hmmlib.engines.threads import WORK, in_parallel, shares_of
 from hmmlib.recursion import Potentials
 
+FEW = 6  # states up to which the loops of `few` are faster
 NO_ROWS, NO_VALUES = np.empty((0, 0), np.int64), np.empty((0, 0))
 NO_PROBS = np.empty((0, 0, 0))
 
@@ -33,7 +36,7 @@ class Arrays(NamedTuple):
 
     initial: np.ndarray  # (K,)
     matrices: np.ndarray  # (1 or T-1, K, K)
-    scores: np.ndarray  # (R, K), (3, K) or (N T, K); see `hmmlib.engines.chain`
+    scores: np.ndarray  # (R, K), (2, K) or (N T, K); see `hmmlib.engines.chain`
     rows: np.ndarray  # (N, T), or (0, 0)
     values: np.ndarray  # (N, T), or (0, 0)
     lengths: np.ndarray  # (N,)
@@ -51,9 +54,8 @@ class Passes(NamedTuple):
 
 def log_likelihood(potentials: Potentials | Compact) -> Tensor:
     """log p(x), shape () or (N,)."""
-    if passes := _passes(potentials):
-        return passes.log_likelihood
-    return recursion.log_likelihood(potentials)
+    passes = _passes(potentials)
+    return passes.log_likelihood if passes else recursion.log_likelihood(potentials)
 
 
 def filter_states(potentials: Potentials | Compact) -> Filtered:
@@ -99,13 +101,14 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     arrays, (num, steps, size), single = _arrays(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
 
-    def work(first, last, share):
-        chain.best_path(*arrays, first, last, log_joint, states)
+    take = chain.best_path
+    if _are_few(arrays):
+        take = partial(few_best.best_path, _zeros(arrays))
 
-    if num == 1:
-        chain.best_path(*arrays, 0, 1, log_joint, states)
-    else:
-        in_parallel(work, num, shares_of(num, steps, size))
+    def work(first, last, share):
+        take(*arrays, first, last, log_joint, states)
+
+    in_parallel(work, num, shares_of(num, steps, size))
     if single:
         log_joint, states = log_joint.reshape(()), states[0]
     log_joint = torch.from_numpy(log_joint).to(potentials.log_initial.dtype)
@@ -123,6 +126,32 @@ def sample_states(
     alpha = passes.probs.log()
     messages = Potentials(*potentials[:2], alpha, potentials.lengths)
     return recursion.sampled(messages, alpha, num_samples, seed)
+
+
+def learn(
+    compact: Compact,
+    tables: tuple[Tensor, Tensor, Tensor],
+    moving: list[bool],
+    pseudo_count: float,
+    min_scale: float,
+    num_iters: int,
+    tolerance: float,
+) -> tuple[list[Tensor], list[tuple[float, float]], bool] | None:
+    """`em.run` of a model: its three tables after it, the history, and is it the end?
+
+    None for a chain that the run does not take: of many states, or so long that calling a
+    step costs nothing beside it.
+    """
+    arrays, (num, steps, size), _ = _arrays(compact)
+    if not _are_few(arrays) or num * steps * (size * size + 10) > WORK:
+        return None
+    initial, matrix, emitted = (_array(each).copy() for each in tables)
+    history = np.empty((num_iters + 1, 2))
+    known, ended = em.run(
+        _zeros(arrays), initial[None], matrix, emitted, *arrays[3:], np.array(moving), pseudo_count,
+        min_scale, num_iters, tolerance, history)  # fmt: skip
+    tables = [torch.from_numpy(each) for each in (initial, matrix, emitted)]
+    return tables, history[:known].tolist(), ended
 
 
 def each(potentials: Potentials | Compact) -> Passes | None:
@@ -153,80 +182,123 @@ def _passes(
     Starts and moves are counted for each sequence, or for all together, and then the uses
     of a table, too.
     """
-    arrays, (num, steps, size), single = _arrays(potentials)
+    arrays, shape, single = _arrays(potentials)
+    outputs = filtered, smoothed, counted, together
+    for take in _takers(arrays, filtered):
+        evidence, exact, wanted, *counts = _run(take, arrays, shape, *outputs)
+        if all(exact.tolist()):
+            break
+    else:
+        return None
+    if single:
+        evidence, wanted = evidence.reshape(()), wanted[0] if len(wanted) else wanted
+    if counted and (single or together):
+        counts = [each.sum(0) for each in counts]
+    dtype = potentials.log_initial.dtype
+    return Passes(*[_tensor(each, dtype) for each in (evidence, wanted, *counts)])
+
+
+def _takers(arrays: Arrays, filtered: bool) -> list[Callable]:
+    """The loops that may take the chain, the fastest first."""
+    if filtered or not _are_few(arrays):
+        return [chain.passes]
+    return [partial(few.passes, _zeros(arrays)), chain.passes]
+
+
+def _run(
+    take: Callable,
+    arrays: Arrays,
+    shape: tuple[int, int, int],
+    filtered: bool,
+    smoothed: bool,
+    counted: bool,
+    together: bool,
+) -> tuple[np.ndarray, ...]:
+    """What the loops have filled: evidence, exact, wanted, starts, moves, uses."""
+    num, steps, size = shape
     shares = shares_of(num, steps, size)
     wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_PROBS, NO_PROBS
     if filtered or smoothed:
-        make = np.empty if potentials.lengths is None else np.zeros
-        wanted = make((num, steps, size))
-    slots = shares if together else num
+        ragged = num > 1 and arrays.lengths.min() < steps
+        wanted = (np.zeros if ragged else np.empty)((num, steps, size))
     if counted:
+        slots = shares if together else num
         starts, moves = np.zeros((slots, size)), np.zeros((slots, size, size))
-    if together and not smoothed:
-        uses = np.zeros((slots, *arrays.scores.shape))
+        if together and not smoothed:
+            by_symbol = len(arrays.rows) > 0
+            uses = np.zeros((slots, len(arrays.scores) if by_symbol else 3, size))
     evidence, exact = np.empty(num), np.empty(num, dtype=np.bool_)
-    outputs = (NO_PROBS, wanted) if smoothed else (wanted, NO_PROBS)
+    probs = (NO_PROBS, wanted) if smoothed else (wanted, NO_PROBS)
 
     def work(first, last, share):
         slot = share if together else -1
-        chain.passes(
-            *arrays, first, last, slot, evidence, exact, *outputs, starts, moves, uses
-        )
+        counts = probs[1], starts, moves, uses
+        if filtered or take is chain.passes:
+            counts = probs[0], *counts
+        take(*arrays, first, last, slot, evidence, exact, *counts)
 
     in_parallel(work, num, shares)
-    if not exact.all():
-        return None
-    found = [evidence, wanted, starts, moves, uses]
-    if together:
-        found[2:] = [each.sum(0) if len(each) else each for each in found[2:]]
-    if single:
-        found[:2] = evidence.reshape(()), wanted.reshape(wanted.shape[1:])
-        if counted and not together:
-            found[2:4] = starts[0], moves[0]
-    dtype = potentials.log_initial.dtype
-    return Passes(*(_tensor(each, dtype) for each in found))
+    return evidence, exact, wanted, starts, moves, uses
+
+
+def _zeros(arrays: Arrays) -> tuple[float, ...]:
+    """K zeros, in the form that tells the compiler K."""
+    return (0.0,) * len(arrays.initial)
+
+
+def _are_few(arrays: Arrays) -> bool:
+    """Whether the loops for few states take the chain."""
+    return len(arrays.initial) <= FEW and len(arrays.matrices) == 1
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
     """The array as a tensor; None if it was not asked for."""
     if not array.size:
         return None
-    tensor = torch.from_numpy(np.asarray(array))
+    tensor = torch.from_numpy(array)
     return tensor if dtype is torch.float64 else tensor.to(dtype)
 
 
 def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
     """The arrays; N, T, K; and whether it is one sequence and no batch."""
     log_initial, (matrix,), scores, lengths = potentials
-    rows = values = None
-    if isinstance(scores, Tensor):
-        steps, table = scores.shape[:-1], scores.flatten(0, -2)
-    else:
-        table, rows, values = scores
-        steps = (values if rows is None else rows).shape
-    num, num_steps = (1, *steps) if len(steps) == 1 else steps
-    size = len(log_initial)
-    if matrix.ndim == 2:
-        matrix = matrix[None]
-    elif num_steps == 1:  # time-varying, but there is no move
-        matrix = log_initial.new_zeros(1, size, size)
+    rows, values = NO_ROWS, NO_VALUES
     try:
-        arrays = []
-        for x in (log_initial, matrix, table):
-            arrays.append(np.ascontiguousarray(x.detach().numpy(), dtype=np.float64))
-        rows = NO_ROWS if rows is None else rows.numpy().reshape(num, num_steps)
-        values = NO_VALUES if values is None else values.detach().double().numpy()
+        initial, matrix = _array(log_initial), _array(matrix)
+        if isinstance(scores, Tensor):
+            table = _array(scores)
+            steps, table = table.shape[:-1], table.reshape(-1, table.shape[-1])
+        elif scores.rows is not None:
+            table, rows = _array(scores.table), scores.rows.numpy()
+            steps = rows.shape
+        else:
+            table, values = _array(scores.table), _array(scores.values)
+            steps = values.shape
     except RuntimeError as error:
         raise ValueError(
             "potentials: got tensors whose numbers cannot be read, as inside of"
             " torch.func.vmap and jvp; needs a batch of sequences (N, T), or reverse mode:"
             " torch.func.grad, torch.autograd.functional.hessian"
         ) from error
-    if values is not NO_VALUES:
-        values = np.ascontiguousarray(values).reshape(num, num_steps)
-    ends = np.full(num, num_steps) if lengths is None else lengths.numpy()
-    arrays = Arrays(*arrays, rows, values, ends)
-    return arrays, (num, num_steps, size), len(steps) == 1
+    single, size = len(steps) == 1, len(initial)
+    num, num_steps = (1, *steps) if single else steps
+    if matrix.ndim == 2:
+        matrix = matrix[None]
+    elif num_steps == 1:  # time-varying, but there is no move
+        matrix = np.zeros((1, size, size))
+    if rows is not NO_ROWS:
+        rows = np.ascontiguousarray(rows).reshape(num, num_steps)
+    elif values is not NO_VALUES:
+        values = values.reshape(num, num_steps)
+    ends = np.array([num_steps] * num) if lengths is None else lengths.numpy()
+    arrays = Arrays(initial, matrix, table, rows, values, ends)
+    return arrays, (num, num_steps, size), single
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """The numbers in float64, one beside the other."""
+    tensor = tensor.detach() if tensor.requires_grad else tensor
+    return np.ascontiguousarray(tensor.numpy(), dtype=np.float64)
 
 
 def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | None:

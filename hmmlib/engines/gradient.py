@@ -91,7 +91,8 @@ class Evidence(torch.autograd.Function):
         starts = states.select(-2, 0)
         if states.ndim == 3:
             starts, pairs = starts.sum(0), pairs.sum(0)
-        uses = _uses(lookup, states)
+        by_step = rows is None and values is None
+        uses = states if by_step else lookup.statistics(states)
         return starts, pairs, _table_gradient(lookup, uses), *nothing
 
     @staticmethod
@@ -139,22 +140,12 @@ def _posteriors(potentials: Potentials, weight: Tensor) -> tuple[Tensor, Tensor]
     return states, pairs.nan_to_num(0.0)
 
 
-def _uses(scores: Lookup, states: Tensor) -> Tensor:
-    """How often each row of the table is used, or its moments: states is (..., T, K)."""
-    if scores.rows is None and scores.values is None:
-        return states
-    flat = states.reshape(-1, states.shape[-1])
-    if scores.rows is not None:
-        return torch.zeros_like(scores.table).index_add(0, scores.rows.flatten(), flat)
-    values = scores.values.reshape(-1, 1).to(flat.dtype)
-    flat = flat.masked_fill(values.isnan(), 0.0)
-    apart = values.nan_to_num(0.0) - scores.table[1]
-    return torch.stack([(flat * apart**power).sum(0) for power in (0, 1, 2)])
-
-
 def _table_gradient(scores: Lookup, uses: Tensor) -> Tensor:
     """d log p(x) / d table."""
     if scores.values is None:
         return uses
-    precision = scores.table[2]
-    return torch.stack([uses[0], precision.square() * uses[1], -precision * uses[2]])
+    mass, first, second = uses
+    precision = 1 / scores.table[1]
+    return torch.stack(
+        [precision.square() * first, precision.pow(3) * second - precision * mass]
+    )

@@ -9,13 +9,14 @@ import math
 import numpy as np
 from numba import njit
 
-from hmmlib.engines.jit import compiled, compiled_max
+from hmmlib.jit import compiled, compiled_max, inlined
 
 TINY = 1e-280  # a smaller message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
 
 # exp(r) to the last bit for |r| < log(2) / 2; log 2 in two parts, the first one short
 INVERSE_FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
+HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 LOG2_E, LN2_HIGH, LN2_LOW = (
     1 / math.log(2),
     6.93147180369123816490e-01,
@@ -79,34 +80,86 @@ def exponentiate(x):
 
 
 @compiled
-def evaluate(scores, values, base, start, stop, likelihoods, shifts):
-    """exp(log p(x_t | z_t) - shift) of the steps `start` to `stop`, a column each.
+def densities(gaussian):
+    """Mean and scale of each state, (2, K), as log density at the mean, mean, 1 / scale."""
+    table = np.empty((3, gaussian.shape[1]))
+    for j in range(gaussian.shape[1]):
+        table[0, j] = -np.log(gaussian[1, j]) - HALF_LOG_2_PI
+        table[1, j], table[2, j] = gaussian[0, j], 1.0 / gaussian[1, j]
+    return table
+
+
+@compiled
+def score(table, values, base, start, stop, scores):
+    """log p(x_t | z_t) of the steps `start` to `stop`, a column each.
 
     Time is the inner loop, the one that becomes vectors: there are few states and many
     steps.
     """
-    steps = stop - start
     here = values[base, start:stop] if len(values) else values[:0, 0]
-    said = scores[base + start : base + stop]
+    said = table[base + start : base + stop]
+    for j in range(len(scores)):
+        if len(values):
+            for t in range(stop - start):
+                apart = (here[t] - table[1, j]) * table[2, j]
+                density = table[0, j] - 0.5 * apart * apart
+                scores[j, t] = density if apart == apart else 0.0  # NaN is missing
+        else:
+            for t in range(stop - start):
+                scores[j, t] = said[t, j]
+
+
+@compiled
+def evaluate(table, values, base, start, stop, likelihoods, shifts):
+    """exp(log p(x_t | z_t) - shift) of the steps `start` to `stop`, a column each."""
+    steps = stop - start
+    score(table, values, base, start, stop, likelihoods)
     shifts[:steps] = -np.inf
     for j in range(len(likelihoods)):
-        if len(values):
-            for t in range(steps):
-                apart = (here[t] - scores[1, j]) * scores[2, j]
-                score = scores[0, j] - 0.5 * apart * apart
-                likelihoods[j, t] = score if apart == apart else 0.0  # NaN is missing
-        else:
-            for t in range(steps):
-                likelihoods[j, t] = said[t, j]
         for t in range(steps):
-            score = likelihoods[j, t]
-            shifts[t] = score if score > shifts[t] else shifts[t]
+            best = likelihoods[j, t]
+            shifts[t] = best if best > shifts[t] else shifts[t]
     for t in range(steps):
         shifts[t] = shifts[t] if shifts[t] > -np.inf else 0.0
     for j in range(len(likelihoods)):
         for t in range(steps):
             likelihoods[j, t] -= shifts[t]
         exponentiate(likelihoods[j, :steps])
+
+
+@compiled
+def add_products(left, entered, pairs):
+    """pairs += left.T @ entered, of a multiple of eight steps.
+
+    A loop, and not a call of a library, since that starts threads for so small a product,
+    and then waits for them where the machine is busy.
+    """
+    for s in range(0, len(left), 8):
+        for i in range(len(pairs)):
+            a, b, c, d = left[s, i], left[s + 1, i], left[s + 2, i], left[s + 3, i]
+            e, f, g, h = left[s + 4, i], left[s + 5, i], left[s + 6, i], left[s + 7, i]
+            for j in range(len(pairs)):
+                one = a * entered[s, j] + b * entered[s + 1, j]
+                two = c * entered[s + 2, j] + d * entered[s + 3, j]
+                three = e * entered[s + 4, j] + f * entered[s + 5, j]
+                four = g * entered[s + 6, j] + h * entered[s + 7, j]
+                pairs[i, j] += (one + two) + (three + four)
+
+
+@inlined
+def add_uses(probs, at, rows, values, n, t, table, uses, into):
+    """Add p(z_t | x), row `at` of `probs`, to its symbol, or to its reading's moments."""
+    size = probs.shape[1]
+    if len(rows):
+        row = rows[n, t]
+        for i in range(size):
+            uses[into, row, i] += probs[at, i]
+    elif values[n, t] == values[n, t]:
+        for i in range(size):
+            apart = values[n, t] - table[1, i]
+            uses[into, 0, i] += probs[at, i]
+            uses[into, 1, i] += probs[at, i] * apart
+            uses[into, 2, i] += probs[at, i] * apart * apart
 
 
 @compiled

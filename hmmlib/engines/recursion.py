@@ -76,12 +76,14 @@ def expected_counts(potentials: Potentials | Compact) -> Counts:
 
 
 def total_counts(potentials: Potentials | Compact) -> Totals:
-    """Expected starts and moves of all sequences, and p(z_t | x)."""
-    counts = expected_counts(potentials)
+    """Expected starts and moves of all sequences; the statistics of a `Lookup`, or p(z_t | x)."""
+    counts, scores = expected_counts(potentials), potentials.log_likelihoods
     starts, moves = counts.initial, counts.transitions
     if starts.ndim == 2:
         starts, moves = starts.sum(0), moves.sum(0)
-    return Totals(counts.log_likelihood.sum(), starts, moves, counts.states)
+    states = counts.states
+    uses = states if isinstance(scores, Tensor) else scores.statistics(states)
+    return Totals(counts.log_likelihood.sum(), starts, moves, uses)
 
 
 def viterbi(potentials: Potentials | Compact) -> BestPath:

@@ -13,7 +13,15 @@ from torch.distributions import Distribution
 
 from hmmlib import emissions
 from hmmlib.checks import as_count, as_number
-from hmmlib.emissions import Limits, Lookup, m_step, seen_steps, widened
+from hmmlib.emissions import (
+    Limits,
+    Lookup,
+    m_step,
+    of_table,
+    seen_steps,
+    table_of,
+    widened,
+)
 from hmmlib.emissions.weights import normalised
 from hmmlib.engines import pick
 from hmmlib.engines.answers import Totals
@@ -99,23 +107,73 @@ def fit_em(
     if "emission" in learn and min_scale:
         model = replace(model, emission=widened(model.emission, min_scale))
     seen = model.read(observations, lengths, observed)
-    from tqdm.auto import tqdm  # takes a while to load
-
-    scores, gain = [], torch.inf
-    for _ in tqdm(range(num_iters), disable=not progress):
-        step, score = em_step(model, seen, None, None, learn, pseudo_count, min_scale)
-        scores.append((score, score + log_prior(model, learn, pseudo_count)))
-        if len(scores) > 1:
-            gain = (scores[-1][1] - scores[-2][1]).item()
-            if gain < tolerance:
-                break
-        model = step
-    else:
-        score = model.log_likelihood(seen).sum()
-        scores.append((score, score + log_prior(model, learn, pseudo_count)))
-        gain = (scores[-1][1] - scores[-2][1]).item() if num_iters else torch.inf
+    options = learn, pseudo_count, min_scale
+    scores, ended = [], False
+    if not progress:
+        model, scores, ended = _in_one_run(model, seen, options, num_iters, tolerance)
+    if not ended:
+        model = _step_by_step(
+            model, seen, options, num_iters, tolerance, scores, progress
+        )
+    gain = scores[-1][1] - scores[-2][1] if num_iters else torch.inf
     warn_of_equal_states("fit_em", hmm, model, learn)
     return report("fit_em", cast(model, dtype), scores, gain, tolerance)
+
+
+def _in_one_run(
+    model: HMM, seen: Observed, options: tuple, num_iters: int, tolerance: float
+) -> tuple[HMM, list, bool]:
+    """As many steps as a compiled run can take: the model, its scores, and is it the end?
+
+    A score is log p(x), and the same with the log prior. Where it is not the end, the score
+    of the model itself is still to be computed.
+    """
+    learn, pseudo_count, min_scale = options
+    emitted = table_of(model.emission)
+    if emitted is None or model.initial_probs.device.type != "cpu":
+        return model, [], False
+    from hmmlib.engines import compiled  # takes a while to load
+
+    found = compiled.learn(
+        model.compact(seen),
+        (model.initial_probs, model.transition_matrix, emitted),
+        [part in learn for part in PARTS],
+        float(pseudo_count),
+        float(min_scale),
+        num_iters,
+        tolerance,
+    )
+    if found is None:
+        return model, [], False
+    (initial, matrix, emitted), history, ended = found
+    emission = of_table(model.emission, emitted)
+    return HMM.of_checked(initial, matrix, emission, model.symbols), history, ended
+
+
+def _step_by_step(
+    model: HMM,
+    seen: Observed,
+    options: tuple,
+    num_iters: int,
+    tolerance: float,
+    scores: list,
+    progress: bool,
+) -> HMM:
+    """The rest of `num_iters` steps; adds to `scores`, of which the last is the model's."""
+    from tqdm.auto import tqdm  # takes a while to load
+
+    learn, pseudo_count, min_scale = options
+    for _ in tqdm(range(num_iters - len(scores)), disable=not progress):
+        step, score = em_step(model, seen, None, None, learn, pseudo_count, min_scale)
+        score = score.item()
+        prior = log_prior(model, learn, pseudo_count).item()
+        scores.append((score, score + prior))
+        if len(scores) > 1 and scores[-1][1] - scores[-2][1] < tolerance:
+            return model
+        model = step
+    score = model.log_likelihood(seen).sum().item()
+    scores.append((score, score + log_prior(model, learn, pseudo_count).item()))
+    return model
 
 
 def weighted_fit(
@@ -142,10 +200,9 @@ def _refitted(
     """The emission that fits best, each observation counted by its posterior."""
     scores, states = short.log_likelihoods, counts.uses
     if isinstance(scores, Lookup):
-        if states.shape == scores.table.shape:
-            fitted = m_step(emission, states, limits)
-            if fitted is not None:
-                return fitted
+        fitted = m_step(emission, states, limits)
+        if fitted is not None:
+            return fitted
         # The statistics do not suffice: every step is needed.
         states = pick(short).expected_counts(short).states
     values = seen.values.to(states.dtype)

@@ -85,7 +85,7 @@ def report(
 ) -> Fit:
     """The fit, with a warning if it stopped while still moving, or went down."""
     num_tried = len(scores) - 1 if num_tried is None else num_tried
-    history = torch.stack([score for score, _ in scores])
+    history = torch.tensor([float(score) for score, _ in scores], dtype=torch.float64)
     rounding = 1e-12 * history[-1].abs().item()
     converged = -max(tolerance, rounding) < gain < tolerance
     if not converged:

@@ -24,3 +24,8 @@ compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 compiled_max = njit(
     cache=True, nogil=True, error_model="numpy", fastmath=FAST | {"nnan"}
 )
+# For a function in the innermost loop: its lines are put in the place of the call. Passing a
+# dozen arrays would take longer than what it does with them.
+inlined = njit(
+    cache=True, nogil=True, error_model="numpy", fastmath=FAST, inline="always"
+)
