@@ -80,6 +80,13 @@ def test_they_give_the_answers_of_the_recursion(family, size, alone):
         assert_as_the_recursion(hmm, x)
 
 
+def test_eight_states_are_few_for_all_but_the_best_path():
+    hmm = model("symbols", 8)
+    assert_as_the_recursion(hmm, hmm.sample(100, seed=0).observations)
+    moves = hmm.total_counts(hmm.sample(100, seed=0).observations).transitions
+    assert_close(moves.sum().item(), 99.0)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_sequence_of_a_batch_has_its_own_length(family, alone):
     hmm = model(family, 3)

@@ -40,10 +40,9 @@ def _(emission: OneHotCategorical, values):
 
 @surely_in_support.register
 def _(emission: Categorical, values):
-    lowest, highest = (each.item() for each in values.aminmax())
-    if not (lowest >= 0 and highest < emission.probs.shape[-1]):  # NaN is neither
-        return False
-    return not (values.is_floating_point() and (values % 1).any())
+    from hmmlib.emissions.looks import are_symbols  # numba takes a while to load
+
+    return are_symbols(values, emission.probs.shape[-1])
 
 
 @needed.register

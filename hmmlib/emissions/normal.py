@@ -38,7 +38,9 @@ def _(emission: Normal, values):
 
 @surely_in_support.register
 def _(emission: Normal, values):
-    return math.isfinite(values.sum().item())  # no NaN, and no infinity, among them
+    from hmmlib.emissions.looks import are_finite  # numba takes a while to load
+
+    return are_finite(values)
 
 
 @lookup.register

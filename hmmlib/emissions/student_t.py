@@ -27,7 +27,9 @@ START = 4.0  # df of a state that has seen no data
 
 @surely_in_support.register
 def _(emission: StudentT, values):
-    return bool(values.isfinite().all())
+    from hmmlib.emissions.looks import are_finite  # numba takes a while to load
+
+    return are_finite(values)
 
 
 @fit.register

@@ -63,6 +63,7 @@ def passes(
         evaluate(table, values, 0, 0, len(table), likelihoods, shifts)
     keep = counting or len(smoothed) > 0 or len(filtered) > 0
     alpha = np.empty((lengths.max() if keep else 1, size))
+    matrix, turned = np.empty((size, size)), np.empty((size, size))
     for n in range(first, last):
         if len(smoothed):
             alpha = smoothed[n]
@@ -70,24 +71,23 @@ def passes(
             alpha = filtered[n]
         base = n * (len(scores) // num) if full else n
         evidence[n], exact[n] = forward(
-            log_initial, log_transitions, table, rows, values, base, n, lengths[n],
-            likelihoods, shifts, keep, alpha)  # fmt: skip
+            log_initial, log_transitions, table, rows, values, base, n, lengths[n], matrix,
+            turned, likelihoods, shifts, keep, alpha)  # fmt: skip
         if evidence[n] == -np.inf:
             alpha[:] = 0.0
         elif exact[n] and (counting or len(smoothed)):
             backward(
                 log_transitions, table, rows, values, base, n, lengths[n],
-                n if slot < 0 else slot, alpha, likelihoods, shifts, smoothed, starts,
-                moves, uses)  # fmt: skip
+                n if slot < 0 else slot, alpha, matrix, likelihoods, shifts, smoothed,
+                starts, moves, uses)  # fmt: skip
 
 
 @compiled
-def forward(log_initial, log_transitions, table, rows, values, base, n, end,
-            likelihoods, shifts, keep, alpha):  # fmt: skip
+def forward(log_initial, log_transitions, table, rows, values, base, n, end, matrix,
+            turned, likelihoods, shifts, keep, alpha):  # fmt: skip
     """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1]; log p(x), and exact?"""
     size, varying = len(log_initial), len(log_transitions) > 1
     message, entered = np.empty(size), np.empty(size)
-    matrix, turned = np.empty((size, size)), np.empty((size, size))
     shift, dense, exact = to_probs(log_transitions[0], matrix)
     turned[:] = matrix.T
     total, norm = max_finite(log_initial), 1.0
@@ -128,12 +128,10 @@ def forward(log_initial, log_transitions, table, rows, values, base, n, end,
 
 
 @compiled
-def backward(log_transitions, table, rows, values, base, n, end, into, alpha,
+def backward(log_transitions, table, rows, values, base, n, end, into, alpha, matrix,
              likelihoods, shifts, smoothed, starts, moves, uses):  # fmt: skip
     """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
     size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
-    matrix = np.empty((size, size))
-    to_probs(log_transitions[0], matrix)
     # Nothing is entered from the last step: `onward` begins with zeros.
     beta, onward, probs = np.ones(size), np.zeros(size), np.empty((1, size))
     left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to

@@ -26,7 +26,7 @@ from hmmlib.engines.compact import Compact
 from hmmlib.engines.threads import WORK, in_parallel, shares_of
 from hmmlib.recursion import Potentials
 
-FEW = 6  # states up to which the loops of `few` are faster
+FEW, FEW_BEST = 8, 6  # states up to which the loops of `few` and `few_best` are faster
 NO_ROWS, NO_VALUES = np.empty((0, 0), np.int64), np.empty((0, 0))
 NO_PROBS = np.empty((0, 0, 0))
 
@@ -102,7 +102,7 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
 
     take = chain.best_path
-    if _are_few(arrays):
+    if _are_few(arrays, FEW_BEST):
         take = partial(few_best.best_path, _zeros(arrays))
 
     def work(first, last, share):
@@ -246,9 +246,9 @@ def _zeros(arrays: Arrays) -> tuple[float, ...]:
     return (0.0,) * len(arrays.initial)
 
 
-def _are_few(arrays: Arrays) -> bool:
+def _are_few(arrays: Arrays, most: int = FEW) -> bool:
     """Whether the loops for few states take the chain."""
-    return len(arrays.initial) <= FEW and len(arrays.matrices) == 1
+    return len(arrays.initial) <= most and len(arrays.matrices) == 1
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
