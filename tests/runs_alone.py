@@ -77,10 +77,12 @@ ASK_KERNEL = {
     "may_be_lost": "may_be_lost(1e-150, 0.0, True)",
     "nothing_lost": "nothing_lost(ones, 0 * ones, 0.0, table, 0, False)",
     "exponentiate": "exponentiate(below), below",
+    "densities": "densities(ones * np.array([[1.0], [2.0]]))",
+    "score": "score(table, none, 0, 0, 3, likelihoods), likelihoods",
     "evaluate": "evaluate(table, none, 0, 0, 3, likelihoods, shifts), likelihoods",
     "forward": """forward(pi.log().numpy(), A.log().numpy()[None], table, x.numpy()[None],
-        none, 0, 0, 14,
-        np.ascontiguousarray(B.numpy().T).T, 0 * table[:, 0], False, square)[0]""",
+        none, 0, 0, 14, square, np.empty((2, 2)),
+        np.ascontiguousarray(B.numpy().T).T, 0 * table[:, 0], False, table)[0]""",
 }
 GIVEN_KERNEL = """
 import numpy as np

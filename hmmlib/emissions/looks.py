@@ -15,8 +15,9 @@ from hmmlib.jit import compiled
 
 def are_symbols(values: Tensor, num_symbols: int) -> bool:
     """Whether all are whole numbers from 0 to below `num_symbols`; NaN is not."""
-    if values.device.type == "cpu" and values.dtype in (torch.int64, torch.float64):
-        return within(_flat(values), num_symbols)
+    array = _as_array(values, (torch.int64, torch.float64))
+    if array is not None:
+        return within(array, num_symbols)
     lowest, highest = (each.item() for each in values.aminmax())
     if not (lowest >= 0 and highest < num_symbols):
         return False
@@ -25,14 +26,20 @@ def are_symbols(values: Tensor, num_symbols: int) -> bool:
 
 def are_finite(values: Tensor) -> bool:
     """Whether there is neither NaN nor an infinity among them."""
-    if values.device.type == "cpu" and values.dtype is torch.float64:
-        return finite(_flat(values))
+    array = _as_array(values, (torch.float64,))
+    if array is not None:
+        return finite(array)
     return math.isfinite(values.sum().item())
 
 
-def _flat(values: Tensor) -> np.ndarray:
-    values = values.detach() if values.requires_grad else values
-    return values.numpy().reshape(-1)
+def _as_array(values: Tensor, dtypes: tuple) -> np.ndarray | None:
+    """The numbers in one row; None for other types, devices and what torch.func wraps."""
+    if values.device.type != "cpu" or values.dtype not in dtypes:
+        return None
+    try:
+        return values.detach().numpy().reshape(-1)
+    except RuntimeError:
+        return None
 
 
 @compiled

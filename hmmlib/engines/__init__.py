@@ -4,8 +4,10 @@ recursion  `hmmlib.recursion`, in PyTorch: any number of chains, any device
 compiled   loops compiled for the CPU: one chain
 gradient   one chain with gradients wanted, which are its expected counts
 
-`chain` and `chains` hold the loops themselves. The compiled engine is imported at its
-first use, since compiling takes a while to load.
+The loops of the compiled engine: `few` and `few_best` for up to eight states, `chain` for any
+number, `in_logs` for messages that scaling cannot hold, `em` for learning in one run, and
+`chains` for several chains. They are imported at their first use, since numba takes a while
+to load.
 """
 
 import importlib
@@ -15,11 +17,22 @@ import torch
 from hmmlib.engines import gradient, recursion
 
 __all__ = ["compiled", "gradient", "pick", "recursion"]
+LOOPS = (
+    "compiled",
+    "chain",
+    "chains",
+    "em",
+    "few",
+    "few_best",
+    "in_logs",
+    "numbers",
+    "threads",
+)
 
 
 def __getattr__(name: str):
     """The compiled engine, at its first use."""
-    if name in ("compiled", "chain", "chains", "numbers", "threads"):
+    if name in LOOPS:
         return importlib.import_module(f"hmmlib.engines.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

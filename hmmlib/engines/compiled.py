@@ -1,8 +1,8 @@
 """The answers of the compiled loops: one chain on the CPU, in float64, without gradients.
 
-The functions are those of `hmmlib.engines.recursion`, which answers in their place where
-scaling cannot represent a message. They take `Potentials`, or `Compact`, whose table is
-read as it is.
+The functions are those of `hmmlib.engines.recursion`. Where scaling cannot represent a
+message, the loops in logarithms answer; for filtering and sampling, the recursion. They
+take `Potentials`, or `Compact`, whose table is read as it is.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.engines import chain, em, few, few_best, recursion
+from hmmlib.engines import chain, em, few, few_best, in_logs, recursion
 from hmmlib.engines.answers import (
     BestPath,
     Counts,
@@ -54,8 +54,7 @@ class Passes(NamedTuple):
 
 def log_likelihood(potentials: Potentials | Compact) -> Tensor:
     """log p(x), shape () or (N,)."""
-    passes = _passes(potentials)
-    return passes.log_likelihood if passes else recursion.log_likelihood(potentials)
+    return _passes(potentials).log_likelihood
 
 
 def filter_states(potentials: Potentials | Compact) -> Filtered:
@@ -73,16 +72,12 @@ def filter_states(potentials: Potentials | Compact) -> Filtered:
 def smooth_states(potentials: Potentials | Compact) -> Smoothed:
     """p(z_t | x)."""
     passes = _passes(potentials, smoothed=True)
-    if not passes:
-        return recursion.smooth_states(potentials)
     return Smoothed(possible(passes.log_likelihood), passes.probs)
 
 
 def expected_counts(potentials: Potentials | Compact) -> Counts:
     """Expected starts, moves and visits."""
     passes = each(potentials)
-    if not passes:
-        return recursion.expected_counts(potentials)
     total = possible(passes.log_likelihood)
     return Counts(total, passes.starts, passes.moves, passes.probs)
 
@@ -90,8 +85,6 @@ def expected_counts(potentials: Potentials | Compact) -> Counts:
 def total_counts(potentials: Potentials | Compact) -> Totals:
     """Expected starts and moves of all sequences; `uses` as the table, or p(z_t | x)."""
     passes = totals(potentials)
-    if not passes:
-        return recursion.total_counts(potentials)
     total = possible(passes.log_likelihood).sum()
     return Totals(total, passes.starts, passes.moves, passes.uses)
 
@@ -154,20 +147,16 @@ def learn(
     return tables, history[:known].tolist(), ended
 
 
-def each(potentials: Potentials | Compact) -> Passes | None:
-    """log p(x), and counts of each sequence, 0 for an impossible one; None where scaling
-    loses something.
-    """
+def each(potentials: Potentials | Compact) -> Passes:
+    """log p(x), and counts of each sequence, 0 for an impossible one."""
     return _passes(potentials, smoothed=True, counted=True)
 
 
-def totals(potentials: Potentials | Compact) -> Passes | None:
-    """log p(x), and counts of all sequences together; None where scaling loses something."""
+def totals(potentials: Potentials | Compact) -> Passes:
+    """log p(x), and counts of all sequences together."""
     by_table = not isinstance(potentials.log_likelihoods, Tensor)
     passes = _passes(potentials, smoothed=not by_table, counted=True, together=True)
-    if passes and not by_table:
-        passes = passes._replace(uses=passes.probs)
-    return passes
+    return passes if by_table else passes._replace(uses=passes.probs)
 
 
 def _passes(
@@ -177,7 +166,7 @@ def _passes(
     counted: bool = False,
     together: bool = False,
 ) -> Passes | None:
-    """Forwards, and backwards if asked; None where scaling loses something.
+    """Forwards, and backwards if asked; None if `filtered`, and scaling loses something.
 
     Starts and moves are counted for each sequence, or for all together, and then the uses
     of a table, too.
@@ -199,10 +188,13 @@ def _passes(
 
 
 def _takers(arrays: Arrays, filtered: bool) -> list[Callable]:
-    """The loops that may take the chain, the fastest first."""
-    if filtered or not _are_few(arrays):
+    """The loops that may take the chain, the fastest first; the last one always can."""
+    if filtered:
         return [chain.passes]
-    return [partial(few.passes, _zeros(arrays)), chain.passes]
+    takers = [chain.passes, in_logs.passes]
+    return (
+        [partial(few.passes, _zeros(arrays)), *takers] if _are_few(arrays) else takers
+    )
 
 
 def _run(

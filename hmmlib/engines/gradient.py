@@ -48,8 +48,8 @@ class Evidence(torch.autograd.Function):
         if matrix.ndim == 2 and matrix.device.type == "cpu":
             from hmmlib.engines import compiled
 
-            if passes := compiled.totals(potentials):
-                return passes.log_likelihood, passes.starts, passes.moves, passes.uses
+            passes = compiled.totals(potentials)
+            return passes.log_likelihood, passes.starts, passes.moves, passes.uses
         return recursion.log_likelihood(potentials), None, None, None
 
     @staticmethod
@@ -76,12 +76,10 @@ class Evidence(torch.autograd.Function):
             found = starts, moves, _table_gradient(lookup, uses)
             return *(each * gradient.flatten()[0] for each in found), *nothing
         potentials = _potentials(*inputs)
-        passes = None
         if known:
             from hmmlib.engines import compiled
 
             passes = compiled.each(potentials)
-        if passes:
             weight = gradient[..., None, None]
             states, pairs = passes.probs * weight, passes.moves * weight
         else:
