@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 OF ?= hmmlib.recursion*
 ROUNDS ?= 20
+SINCE ?= HEAD
 WALK ?= colab install binder
 CHAPTERS ?= $(wildcard chapters/*.ipynb chapters/appendix/*.ipynb)
 
 # Small tensors are slower on several threads than on one, and the tests already run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book test lint format execute check journeys fuzz mutants links lock unlocked bench alone repo clean
+.PHONY: help book test lint format execute check journeys fuzz mutants links lock unlocked bench faster busy alone repo clean
 
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
@@ -25,6 +26,8 @@ help:
 	@echo "make lock      write requirements.lock from requirements.txt (UPGRADE=--upgrade for all that is newer)"
 	@echo "make unlocked  an environment with the newest of everything in place of the locked one"
 	@echo "make bench     time hmmlib beside its peers, which it installs; some minutes"
+	@echo "make faster    is this tree faster or slower than a commit? A minute (SINCE=HEAD~3)"
+	@echo "make busy      how much slower hmmlib is beside busy processes than a plain loop"
 	@echo "make alone     run what chapters offer for copying, without hmmlib, and note it for the site"
 	@echo "make repo      put the repository's address everywhere: make repo URL=https://github.com/OWNER/NAME"
 	@echo "make clean     remove the environment and all that was built"
@@ -80,6 +83,12 @@ bench: .venv/installed
 	$(BIN)/pip install --quiet --editable ".[bench]"
 	$(BIN)/pip install --quiet --no-deps pomegranate==1.1.2 apricot-select==0.6.1
 	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/peers.py
+
+faster: .venv/installed
+	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/before_after.py $(SINCE)
+
+busy: .venv/installed
+	env -u OMP_NUM_THREADS $(BIN)/python benchmarks/busy.py
 
 alone: book
 	$(BIN)/python tests/runs_alone.py _build/html

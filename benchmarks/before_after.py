@@ -1,6 +1,6 @@
 """Is this tree faster or slower than a commit? In a minute, the two by turns.
 
-    python benchmarks/before_after.py a56504c     # or: make faster SINCE=a56504c
+    python benchmarks/before_after.py HEAD~3      # or: make faster SINCE=HEAD~3
 
 Each tree is a process of its own. The two take turns at every task, a few hundredths of a
 second each, so that a machine that slows down slows both; the table holds medians of the

@@ -78,7 +78,7 @@ ASK_KERNEL = {
     "nothing_lost": "nothing_lost(ones, 0 * ones, 0.0, table, 0, False)",
     "exponentiate": "exponentiate(below), below",
     "densities": "densities(ones * np.array([[1.0], [2.0]]))",
-    "score": "score(table, none, 0, 0, 3, likelihoods), likelihoods",
+    "score": "score(table, none, 0, 0, 3, said), said",
     "evaluate": "evaluate(table, none, 0, 0, 3, likelihoods, shifts), likelihoods",
     "forward": """forward(pi.log().numpy(), A.log().numpy()[None], table, x.numpy()[None],
         none, 0, 0, 14, square, np.empty((2, 2)),
@@ -89,7 +89,7 @@ import numpy as np
 
 none, ones, square = np.empty((0, 1)), np.ones(2), np.empty((2, 2))
 table, below = B.log().T.contiguous().numpy(), -np.array([0.0, 0.3, 7.0, 600.0])
-likelihoods, shifts = np.empty((2, 3)), np.empty(3)
+likelihoods, said, shifts = np.empty((2, 3)), np.empty((2, 3)), np.empty(3)
 """
 ASK_TABLES = {
     "aligned": "aligned(guess, truth)[0].to_numpy()",

@@ -3,6 +3,7 @@
 import torch
 from torch.distributions import Categorical, OneHotCategorical
 
+from hmmlib.emissions.looks import are_symbols
 from hmmlib.emissions.parts import log_probs_given, of_valid
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
@@ -40,8 +41,6 @@ def _(emission: OneHotCategorical, values):
 
 @surely_in_support.register
 def _(emission: Categorical, values):
-    from hmmlib.emissions.looks import are_symbols  # numba takes a while to load
-
     return are_symbols(values, emission.probs.shape[-1])
 
 

@@ -1,7 +1,8 @@
-"""A look at each of many observations, compiled.
+"""A look at each of many observations, without threads.
 
 A reduction of torch shares a long tensor out among threads, which go on spinning for a
 while: they are in the way of the loops that follow, and of all that runs beside them.
+Short tensors it reduces on one.
 """
 
 import math
@@ -10,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.jit import compiled
+LONG = 30_000  # numbers; torch shares out from 32,768 on
 
 
 def are_symbols(values: Tensor, num_symbols: int) -> bool:
     """Whether all are whole numbers from 0 to below `num_symbols`; NaN is not."""
-    array = _as_array(values, (torch.int64, torch.float64))
+    array = _as_array(values)
     if array is not None:
+        from hmmlib.emissions.loops import within  # numba takes a while to load
+
         return within(array, num_symbols)
     lowest, highest = (each.item() for each in values.aminmax())
     if not (lowest >= 0 and highest < num_symbols):
@@ -26,35 +29,21 @@ def are_symbols(values: Tensor, num_symbols: int) -> bool:
 
 def are_finite(values: Tensor) -> bool:
     """Whether there is neither NaN nor an infinity among them."""
-    array = _as_array(values, (torch.float64,))
+    array = _as_array(values)
     if array is not None:
+        from hmmlib.emissions.loops import finite  # numba takes a while to load
+
         return finite(array)
     return math.isfinite(values.sum().item())
 
 
-def _as_array(values: Tensor, dtypes: tuple) -> np.ndarray | None:
-    """The numbers in one row; None for other types, devices and what torch.func wraps."""
-    if values.device.type != "cpu" or values.dtype not in dtypes:
+def _as_array(values: Tensor) -> np.ndarray | None:
+    """The numbers in one row; None for short tensors, and others than numpy has here."""
+    if values.numel() < LONG or values.device.type != "cpu":
+        return None
+    if values.dtype not in (torch.int64, torch.float64):
         return None
     try:
         return values.detach().numpy().reshape(-1)
-    except RuntimeError:
+    except RuntimeError:  # inside of torch.func
         return None
-
-
-@compiled
-def within(values, num_symbols):
-    """Whether all of (n,) are whole numbers from 0 to below `num_symbols`."""
-    fine = True
-    for x in values:
-        fine &= 0 <= x < num_symbols and x == np.floor(x)
-    return fine
-
-
-@compiled
-def finite(values):
-    """Whether all of (n,) are finite."""
-    fine = True
-    for x in values:
-        fine &= abs(x) < np.inf
-    return fine

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.distributions import Normal
 
+from hmmlib.emissions.looks import are_finite
 from hmmlib.emissions.parts import of_valid
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
@@ -38,8 +39,6 @@ def _(emission: Normal, values):
 
 @surely_in_support.register
 def _(emission: Normal, values):
-    from hmmlib.emissions.looks import are_finite  # numba takes a while to load
-
     return are_finite(values)
 
 
@@ -60,9 +59,9 @@ def _(emission: Normal):
 def _(emission: Normal, statistics, limits=NO_LIMITS):
     """From sums of p(z_t | x) times 1, x_t - loc and (x_t - loc)^2, (3, K).
 
-    None where these do not suffice: see `m_steps.fit_gaussians`.
+    None where these do not suffice: see `loops.fit_gaussians`.
     """
-    from hmmlib.emissions.m_steps import fit_gaussians  # numba takes a while to load
+    from hmmlib.emissions.loops import fit_gaussians  # numba takes a while to load
 
     table = in_rows(table_of(emission))
     if not fit_gaussians(in_rows(statistics), table, float(limits.min_scale), table):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import StudentT
 
+from hmmlib.emissions.looks import are_finite
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     blank,
@@ -27,8 +28,6 @@ START = 4.0  # df of a state that has seen no data
 
 @surely_in_support.register
 def _(emission: StudentT, values):
-    from hmmlib.emissions.looks import are_finite  # numba takes a while to load
-
     return are_finite(values)
 
 

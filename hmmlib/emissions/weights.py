@@ -75,7 +75,7 @@ def weighted_squares(values: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
 
 def normalised(counts: Tensor, old: Tensor, pseudo_count: float) -> Tensor:
     """Rows of counts as probabilities; zeros of `old` stay, rows without counts are `old`."""
-    from hmmlib.emissions.m_steps import normalise  # numba takes a while to load
+    from hmmlib.emissions.loops import normalise  # numba takes a while to load
 
     before = in_rows(old)
     probs = np.empty_like(before)

@@ -1,12 +1,12 @@
 """Baum-Welch as one compiled run, for few states and families that are one small table.
 
 An iteration costs its arithmetic and nothing else, which for short series is a thousandth
-of what calling it from Python costs. The M-steps are those of `hmmlib.emissions.m_steps`.
+of what calling it from Python costs. The M-steps are those of `hmmlib.emissions.loops`.
 """
 
 import numpy as np
 
-from hmmlib.emissions.m_steps import fit_gaussians, normalise
+from hmmlib.emissions.loops import fit_gaussians, normalise
 from hmmlib.engines import few
 from hmmlib.jit import compiled
 

@@ -1,6 +1,7 @@
-"""The M-steps of tables, compiled: counts become probabilities, moments become Gaussians.
+"""Loops over tables and observations, compiled: the M-steps of tables, and quick looks.
 
-Letters as in `hmmlib.emissions.protocol`. The new table may be the old one, in place.
+Letters as in `hmmlib.emissions.protocol`. In an M-step, counts become probabilities, or
+moments Gaussians; the new table may be the old one, in place.
 """
 
 import numpy as np
@@ -60,3 +61,21 @@ def fit_gaussians(moments, old, min_scale, new):
         else:
             new[0, k], new[1, k] = old[0, k], old[1, k]
     return True
+
+
+@compiled
+def within(values, num_symbols):
+    """Whether all of (n,) are whole numbers from 0 to below `num_symbols`."""
+    fine = True
+    for x in values:
+        fine &= 0 <= x < num_symbols and x == np.floor(x)
+    return fine
+
+
+@compiled
+def finite(values):
+    """Whether all of (n,) are finite."""
+    fine = True
+    for x in values:
+        fine &= abs(x) < np.inf
+    return fine
