@@ -1,7 +1,9 @@
 """Sequences of a batch shared out among threads."""
 
+import contextlib
 import itertools
 import threading
+from collections.abc import Iterator
 
 import torch
 
@@ -37,3 +39,19 @@ def in_parallel(work, num_sequences: int, shares: int) -> None:
     work(*ranges[0])
     for thread in threads:
         thread.join()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread in here, and give it back what it had.
+
+    For small tensors that are made beside a compiled loop: shared out among threads they
+    cost little less on an idle machine, and many times as much on a busy one, since each
+    operation waits for the last of its threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

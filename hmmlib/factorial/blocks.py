@@ -8,12 +8,13 @@ Letters: B steps of a block, S = (K_1, ..., K_M) joint states.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, wraps
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from hmmlib.engines.threads import one_thread
 from hmmlib.factorial.messages import (
     backward_block,
     best_states,
@@ -26,6 +27,19 @@ from hmmlib.logs import logsumexp
 STORED = 4e6  # numbers: messages of a series up to that size are all stored
 
 
+def calmly(answer: Callable) -> Callable:
+    """The same, on one thread of torch where the compiled loops do the work."""
+
+    @wraps(answer)
+    def answered(series: Series, *args, **kwargs):
+        if series.chains.arrays is None:
+            return answer(series, *args, **kwargs)
+        with one_thread():
+            return answer(series, *args, **kwargs)
+
+    return answered
+
+
 class Stored(NamedTuple):
     """What a pass forwards leaves behind for the way back."""
 
@@ -34,6 +48,7 @@ class Stored(NamedTuple):
     total: Tensor  #: ()  log p(x_{1:T}), or the log joint of the best path
 
 
+@calmly
 def log_likelihood(series: Series, progress: bool = False) -> Tensor:
     """log p(x_{1:T}), shape (); -inf if impossible."""
     for _, alpha in _forwards(series, logsumexp, progress):
@@ -41,6 +56,7 @@ def log_likelihood(series: Series, progress: bool = False) -> Tensor:
     return logsumexp(last.flatten(), -1)
 
 
+@calmly
 def filtered(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
     """log p(x), M of p(z_t^m | x_{1:t}) and M of p(z_t^m | x_{1:t-1}), each (T, K_m).
 
@@ -62,6 +78,7 @@ def filtered(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
     return evidence, *probs, *predicted
 
 
+@calmly
 def smoothed(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
     """log p(x) and M of p(z_t^m | x_{1:T}), each (T, K_m).
 
@@ -84,6 +101,7 @@ def smoothed(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
     return evidence, *marginals
 
 
+@calmly
 def best_path(series: Series, progress: bool = False) -> tuple[Tensor, Tensor]:
     """The log joint () of the best joint path, and its states (T, M); -1 if impossible."""
     stored = _store(series, torch.amax, progress)
@@ -94,6 +112,7 @@ def best_path(series: Series, progress: bool = False) -> tuple[Tensor, Tensor]:
     return stored.total, states
 
 
+@calmly
 def sampled_paths(
     series: Series,
     num_samples: int,
@@ -172,13 +191,19 @@ def _recall(series: Series, stored: Stored, n: int, reduce, scores=None) -> Tens
 def _trace(
     series: Series, stored: Stored, reduce: Callable, trace: Callable, progress: bool
 ) -> Tensor:
-    """A path, (..., T, M), that `trace(alpha, following)` finds block by block."""
-    path, following = [], None
+    """A path, (..., T, M), that `trace(alpha, following)` finds block by block.
+
+    One array, for the same reason as in `_store`.
+    """
+    path, following, end = None, None, series.num_steps
     for n in _backwards(series, progress):
         states = trace(_recall(series, stored, n, reduce), following)
-        following = states[..., 0, :]
-        path.append(states)
-    return torch.cat(path[::-1], dim=-2)
+        if path is None:
+            path = states.new_empty(*states.shape[:-2], end, states.shape[-1])
+        start = end - states.shape[-2]
+        path[..., start:end, :] = states
+        following, end = states[..., 0, :].clone(), start
+    return path
 
 
 def _empty_marginals(series: Series) -> list[Tensor]:
