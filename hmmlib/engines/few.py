@@ -3,7 +3,7 @@
 Letters and axes as in `hmmlib.recursion`, arguments as in `hmmlib.engines.chain`. Three
 things make it fast:
 
-    registers  a message is a tuple, whose length the compiler knows: it stays in the CPU
+    registers  a message is a tuple, whose length the compiler knows, so that it never leaves the CPU
     folding    transition and likelihood of a symbol are multiplied beforehand, also those
                of two symbols in a row
     both ends  each step waits for the one before, but alpha and beta not for each other
@@ -16,10 +16,9 @@ which look at each step, take over.
 """
 
 import numpy as np
-from numba.cpython.unsafe.tuple import tuple_setitem
 
 from hmmlib.engines.numbers import densities, evaluate, max_finite, to_probs
-from hmmlib.engines.registers import move, rescaled, times
+from hmmlib.engines.registers import move, rescaled, times, tuple_setitem
 from hmmlib.jit import compiled, inlined
 
 LEAST, TINY, OFTEN = 1e-50, 1e-120, 16

@@ -5,11 +5,10 @@ Letters and axes as in `hmmlib.recursion`, arguments as in `hmmlib.engines.chain
 """
 
 import numpy as np
-from numba.cpython.unsafe.tuple import tuple_setitem
 
 from hmmlib.engines.few import most
 from hmmlib.engines.numbers import densities, score
-from hmmlib.engines.registers import best_move, plus
+from hmmlib.engines.registers import best_move, plus, tuple_setitem
 from hmmlib.jit import compiled
 
 

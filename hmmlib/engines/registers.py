@@ -1,9 +1,11 @@
-"""A message of few states as a tuple: the compiler knows its length, so it stays in the CPU.
+"""A message of few states as a tuple: the compiler knows its length, so it stays in registers.
 
 Tables are (2, R, K, K), of which the first half is for messages from the front, and the
-second, transposed, for those from the end.
+second, transposed, for those from the end; of best paths, (2, K, K).
 """
 
+# The tuple with one entry replaced. Numba has no public name for it, and uses it for its own
+# indexing; arrays in its place give the same answers, and take twice as long.
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from hmmlib.jit import inlined
