@@ -2,9 +2,12 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.distributions import Categorical, Normal
 
 import hmmlib
 
@@ -17,6 +20,7 @@ NAMED_TUPLE = {
     "_replace",
 }  # public, whatever they look like
 MOST_PRIVATE = 3
+MOST_CALLS = 15
 
 
 def nodes(*kinds):
@@ -69,3 +73,29 @@ def test_no_module_imports_from_the_front_door():
             modules = [(PACKAGE / alias.name) for alias in node.names]
             there = [m.is_dir() or m.with_suffix(".py").exists() for m in modules]
             assert all(there), at
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        Categorical(probs=torch.tensor([[0.1, 0.9], [0.6, 0.4]]).double()),
+        Normal(torch.tensor([0.0, 1.0]).double(), 1.0),
+    ],
+    ids=lambda emission: type(emission).__name__,
+)
+def test_an_answer_is_few_calls_away(emission):
+    """Functions of hmmlib that are called between a model and its best path."""
+    hmm, x = hmmlib.HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], emission), [0, 1, 1, 0]
+    x = torch.tensor(x, dtype=emission.sample().dtype)
+    hmm.viterbi(x)  # compiles
+    called = []
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+            called.append(frame.f_code.co_qualname)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    hmm.viterbi(x)
+    sys.setprofile(before)
+    assert 0 < len(called) <= MOST_CALLS, called

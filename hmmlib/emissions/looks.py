@@ -16,21 +16,19 @@ LONG = 30_000  # numbers; torch shares out from 32,768 on
 
 def are_symbols(values: Tensor, num_symbols: int) -> bool:
     """Whether all are whole numbers from 0 to below `num_symbols`; NaN is not."""
-    array = _as_array(values)
-    if array is not None:
+    if values.numel() >= LONG and (array := _as_array(values)) is not None:
         from hmmlib.emissions.loops import within  # numba takes a while to load
 
         return within(array, num_symbols)
-    lowest, highest = (each.item() for each in values.aminmax())
-    if not (lowest >= 0 and highest < num_symbols):
+    lowest, highest = values.aminmax()
+    if not (lowest.item() >= 0 and highest.item() < num_symbols):
         return False
     return not (values.is_floating_point() and (values % 1).any())
 
 
 def are_finite(values: Tensor) -> bool:
     """Whether there is neither NaN nor an infinity among them."""
-    array = _as_array(values)
-    if array is not None:
+    if values.numel() >= LONG and (array := _as_array(values)) is not None:
         from hmmlib.emissions.loops import finite  # numba takes a while to load
 
         return finite(array)
@@ -38,10 +36,8 @@ def are_finite(values: Tensor) -> bool:
 
 
 def _as_array(values: Tensor) -> np.ndarray | None:
-    """The numbers in one row; None for short tensors, and others than numpy has here."""
-    if values.numel() < LONG or values.device.type != "cpu":
-        return None
-    if values.dtype not in (torch.int64, torch.float64):
+    """The numbers in one row; None where numpy cannot read them, and for other types."""
+    if values.device.type != "cpu" or values.dtype not in (torch.int64, torch.float64):
         return None
     try:
         return values.detach().numpy().reshape(-1)

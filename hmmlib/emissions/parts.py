@@ -198,7 +198,9 @@ def log_probs_given(emission: Distribution) -> Tensor:
     """log p of each symbol, (K, V), as given or by `log`: -inf for probability 0."""
     given = getattr(emission, "_param", None)  # see `given_as_probs`
     as_probs = given_as_probs(emission) if given is None else given is emission.probs
-    return log(emission.probs) if as_probs else emission.logits
+    if not as_probs:
+        return emission.logits
+    return log(emission.probs) if emission.probs.requires_grad else emission.probs.log()
 
 
 def by_logits(emission: Distribution) -> dict[str, Tensor]:

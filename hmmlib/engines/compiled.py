@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmmlib.emissions.protocol import Lookup
 from hmmlib.engines import chain, em, few, few_best, in_logs, recursion
 from hmmlib.engines.answers import (
     BestPath,
@@ -93,15 +94,17 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     """The best path and its log joint."""
     arrays, (num, steps, size), single = _arrays(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
-
-    take = chain.best_path
-    if _are_few(arrays, FEW_BEST):
-        take = partial(few_best.best_path, _zeros(arrays))
+    take, zeros = chain.best_path, ()
+    if size <= FEW_BEST and len(arrays.matrices) == 1:
+        take, zeros = few_best.best_path, ((0.0,) * size,)
 
     def work(first, last, share):
-        take(*arrays, first, last, log_joint, states)
+        take(*zeros, *arrays, first, last, log_joint, states)
 
-    in_parallel(work, num, shares_of(num, steps, size))
+    if num == 1:
+        take(*zeros, *arrays, 0, 1, log_joint, states)
+    else:
+        in_parallel(work, num, shares_of(num, steps, size))
     if single:
         log_joint, states = log_joint.reshape(()), states[0]
     log_joint = torch.from_numpy(log_joint).to(potentials.log_initial.dtype)
@@ -138,7 +141,9 @@ def learn(
     arrays, (num, steps, size), _ = _arrays(compact)
     if not _are_few(arrays) or num * steps * (size * size + 10) > WORK:
         return None
-    initial, matrix, emitted = (_array(each).copy() for each in tables)
+    initial, matrix, emitted = (
+        np.array(x.detach(), np.float64, order="C") for x in tables
+    )
     history = np.empty((num_iters + 1, 2))
     known, ended = em.run(
         _zeros(arrays), initial[None], matrix, emitted, *arrays[3:], np.array(moving), pseudo_count,
@@ -238,9 +243,9 @@ def _zeros(arrays: Arrays) -> tuple[float, ...]:
     return (0.0,) * len(arrays.initial)
 
 
-def _are_few(arrays: Arrays, most: int = FEW) -> bool:
+def _are_few(arrays: Arrays) -> bool:
     """Whether the loops for few states take the chain."""
-    return len(arrays.initial) <= most and len(arrays.matrices) == 1
+    return len(arrays.initial) <= FEW and len(arrays.matrices) == 1
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
@@ -254,24 +259,29 @@ def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
 def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
     """The arrays; N, T, K; and whether it is one sequence and no batch."""
     log_initial, (matrix,), scores, lengths = potentials
-    rows, values = NO_ROWS, NO_VALUES
+    lookup = Lookup(scores) if isinstance(scores, Tensor) else scores
+    rows, values, arrays = NO_ROWS, NO_VALUES, []
     try:
-        initial, matrix = _array(log_initial), _array(matrix)
-        if isinstance(scores, Tensor):
-            table = _array(scores)
-            steps, table = table.shape[:-1], table.reshape(-1, table.shape[-1])
-        elif scores.rows is not None:
-            table, rows = _array(scores.table), scores.rows.numpy()
-            steps = rows.shape
-        else:
-            table, values = _array(scores.table), _array(scores.values)
-            steps = values.shape
+        for x in (log_initial, matrix, lookup.table, lookup.values):
+            if x is not None:
+                x = x.detach() if x.requires_grad else x
+                arrays.append(np.ascontiguousarray(x.numpy(), dtype=np.float64))
+        initial, matrix, table, *found = arrays
+        if found:
+            (values,) = found
+        elif lookup.rows is not None:
+            rows = np.ascontiguousarray(lookup.rows.numpy())
     except RuntimeError as error:
         raise ValueError(
             "potentials: got tensors whose numbers cannot be read, as inside of"
             " torch.func.vmap and jvp; needs a batch of sequences (N, T), or reverse mode:"
             " torch.func.grad, torch.autograd.functional.hessian"
         ) from error
+    steps = table.shape[:-1]
+    if scores is not lookup:
+        table = table.reshape(-1, table.shape[-1])
+    else:
+        steps = (values if rows is NO_ROWS else rows).shape
     single, size = len(steps) == 1, len(initial)
     num, num_steps = (1, *steps) if single else steps
     if matrix.ndim == 2:
@@ -279,18 +289,12 @@ def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
     elif num_steps == 1:  # time-varying, but there is no move
         matrix = np.zeros((1, size, size))
     if rows is not NO_ROWS:
-        rows = np.ascontiguousarray(rows).reshape(num, num_steps)
+        rows = rows.reshape(num, num_steps)
     elif values is not NO_VALUES:
         values = values.reshape(num, num_steps)
     ends = np.array([num_steps] * num) if lengths is None else lengths.numpy()
     arrays = Arrays(initial, matrix, table, rows, values, ends)
     return arrays, (num, num_steps, size), single
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    """The numbers in float64, one beside the other."""
-    tensor = tensor.detach() if tensor.requires_grad else tensor
-    return np.ascontiguousarray(tensor.numpy(), dtype=np.float64)
 
 
 def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | None:

@@ -3,7 +3,7 @@
 Letters and axes as in `hmmlib.recursion`, arguments as in `hmmlib.engines.chain`. Three
 things make it fast:
 
-    registers  a message is a tuple, whose length the compiler knows, so that it never leaves the CPU
+    registers  a message is a tuple, whose length the compiler knows: it never leaves the CPU
     folding    transition and likelihood of a symbol are multiplied beforehand, also those
                of two symbols in a row
     both ends  each step waits for the one before, but alpha and beta not for each other
