@@ -142,7 +142,7 @@ def learn(
     if not _are_few(arrays) or num * steps * (size * size + 10) > WORK:
         return None
     initial, matrix, emitted = (
-        np.array(x.detach(), np.float64, order="C") for x in tables
+        np.array(x.detach().numpy(), np.float64, order="C") for x in tables
     )
     history = np.empty((num_iters + 1, 2))
     known, ended = em.run(
