@@ -54,9 +54,9 @@ def test_the_loops_in_logarithms_are_the_recursion(p):
             engines.compiled, "_takers", lambda *_: [engines.compiled.in_logs.passes]
         )
         found = engines.compiled.each(p)
-    log_likelihood_found = log_likelihood(p, engine=engines.recursion)
-    assert_close(found.log_likelihood, log_likelihood_found, rtol=1e-12, atol=1e-9)
-    if log_likelihood_found.isneginf().any():
+    evidence = log_likelihood(p, engine=engines.recursion)
+    assert_close(found.log_likelihood, evidence, rtol=1e-12, atol=1e-9)
+    if evidence.isneginf().any():
         return
     expected = expected_counts(p, engine=engines.recursion)
     assert_close(found.probs, expected.states, rtol=1e-9, atol=1e-9)

@@ -1,7 +1,7 @@
 """Baum-Welch as one compiled run, for few states and families that are one small table.
 
-An iteration costs its arithmetic and nothing else, which for short series is a thousandth
-of what calling it from Python costs. The M-steps are those of `hmmlib.emissions.loops`.
+An iteration costs its arithmetic and nothing else. Called from Python, a short one would
+cost the call above all. The M-steps are those of `hmmlib.emissions.loops`.
 """
 
 import numpy as np
