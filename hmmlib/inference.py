@@ -8,9 +8,8 @@ posterior does not exist for them, and asking for one raises ValueError.
 `engine` says who answers: `hmmlib.engines.recursion` runs the algorithm of the chapters,
 `hmmlib.engines.compiled` its compiled twin. By default, one chain on the CPU goes through
 the compiled loops, in float64; several chains, other devices and `pairwise_probs` go through
-the recursion, and so do filtering and sampling where scaling cannot represent a message. The
-answers are the same, except that in
-float32 the recursion loses digits of posteriors from ten thousand steps on.
+the recursion. The answers are the same, except that in float32 the recursion loses digits of
+posteriors from ten thousand steps on.
 """
 
 from torch import Tensor, no_grad

@@ -94,7 +94,7 @@ def test_the_best_path_has_the_best_score():
 
 
 def exact(potentials):
-    """Did scaling hold, for every sequence? Only filtering does not go on in logarithms."""
+    """Did scaling hold, for every sequence?"""
     return engines.compiled._passes(potentials, filtered=True) is not None
 
 
@@ -167,6 +167,24 @@ def test_posterior_samples_follow_the_smoothed_probabilities():
     draws = sample_states(p, 4000, seed=0)
     shares = torch.nn.functional.one_hot(draws, 3).double().mean(0)
     assert_close(shares, smooth_states(p).smoothed_probs, atol=0.04, rtol=0)
+
+
+def test_filter_and_draws_where_scaling_loses_a_state():
+    """A left-to-right chain whose early states fall thousands of nats behind; several."""
+    matrix = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 1.0]]).double()
+    scores = -300 * torch.rand(2, 60, 3, generator=torch.Generator().manual_seed(0))
+    scores[:, :20, 0], scores[:, 20:40, 1], scores[:, 40:, 2] = 0.0, 0.0, 0.0
+    scores = scores.double()
+    for lengths in (None, torch.tensor([60, 45])):
+        for moves in (matrix.log(), matrix.log().expand(59, 3, 3).contiguous()):
+            p = Potentials(matrix[0].log(), (moves,), scores, lengths)
+            found, expected = (
+                filter_states(p),
+                filter_states(p, engine=engines.recursion),
+            )
+            assert_close(found, expected, rtol=1e-9, atol=1e-12)
+            draws = sample_states(p, 40, seed=2)
+            assert torch.equal(draws, sample_states(p, 40, 2, engine=engines.recursion))
 
 
 FIRST_CALL = """

@@ -5,9 +5,9 @@ compiled   loops compiled for the CPU: one chain
 gradient   one chain with gradients wanted, which are its expected counts
 
 The loops of the compiled engine: `few` and `few_best` for up to eight states, `chain` for any
-number, `in_logs` for messages that scaling cannot hold, `em` for learning in one run, and
-`chains` for several chains. They are imported at their first use, since numba takes a while
-to load.
+number, `in_logs` for messages that scaling cannot hold, `em` for learning in one run,
+`chains` for several chains, and `draws` for paths from the posterior. They are imported at
+their first use, since numba takes a while to load.
 """
 
 import importlib
@@ -21,6 +21,7 @@ LOOPS = (
     "compiled",
     "chain",
     "chains",
+    "draws",
     "em",
     "few",
     "few_best",

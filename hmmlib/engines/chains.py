@@ -1,26 +1,30 @@
 """The recursion of several chains and one sequence, compiled for the CPU, in float64.
 
-Letters and axes as in `hmmlib.recursion`. All messages are logarithms; sums over states
-are taken as probabilities, relative to the largest entry of the message.
+Letters and axes as in `hmmlib.recursion`. All messages are logarithms. Sums over states are
+taken as probabilities, relative to the largest entry of the message; where an entry too small
+for that could not be refilled from others, because moves are forbidden, they are taken as
+logarithms, relative to the largest of the entries that are summed.
 
 S = prod(sizes) joint states, B steps of a block, M chains of up to K states.
 """
 
 import numpy as np
 
-from hmmlib.engines.numbers import exponentiate, max_finite
+from hmmlib.engines.numbers import SMALL, exponentiate, max_finite
 from hmmlib.jit import compiled, compiled_max
 
 LONG = 20  # entries below which an innermost loop is short
+SMALLEST = 1e-290  # products above it are exact
 
 
 @compiled
-def joint_forward(start, matrices, sizes, scores, best, messages, onward):
+def joint_forward(start, moves, least, sizes, scores, best, messages, onward):
     """alpha of a block: alpha[t] = move(alpha[t-1]) + scores[t], and moved on once more.
 
     start     (S,)           move(alpha[-1]): what enters the first step of the block
-    matrices  (M, K, K)      transitions, of which (sizes[m], sizes[m]) count; their
-                             logarithms if `best`
+    moves     (2, M, K, K)   transitions, of which (sizes[m], sizes[m]) count, and their
+                             logarithms
+    least     float          the least probability of a joint move; 0 if none is forbidden
     scores    (B, S)         log p(x_t | z_t)
     best      bool           keep the best path instead of the sum over paths
     messages  (B, S)   out   log p(x_{1:t}, z_t), or the log joint of the best path
@@ -32,14 +36,14 @@ def joint_forward(start, matrices, sizes, scores, best, messages, onward):
         for s in range(len(start)):
             onward[s] += scores[t, s]
             messages[t, s] = onward[s]
-        joint_move(onward, spare, matrices, sizes, best)
+        joint_move(onward, spare, moves, least, sizes, best)
 
 
 @compiled
-def joint_backward(matrices, sizes, known, messages, onward):
+def joint_backward(moves, least, sizes, known, messages, onward):
     """beta of a block: beta[t] = move(known[t+1] + beta[t+1]), and that of the step before.
 
-    matrices  (M, K, K)      transitions, transposed
+    moves, least             as above, transposed
     known     (B, S)         log p(x_t | z_t); in the last row, beta of that step is added
     messages  (B, S)   out   beta[t], with 0 in the last row
     onward    (S,)     out   beta of the last step of the block before
@@ -49,11 +53,11 @@ def joint_backward(matrices, sizes, known, messages, onward):
     for t in range(len(known) - 1, -1, -1):
         messages[t] = onward
         onward += known[t]
-        joint_move(onward, spare, matrices, sizes, False)
+        joint_move(onward, spare, moves, least, sizes, False)
 
 
 @compiled
-def joint_move(message, spare, matrices, sizes, best):
+def joint_move(message, spare, moves, least, sizes, best):
     """In place: reduce over the state left, one chain at a time. Cost M · K^(M+1).
 
     The innermost loop runs over the chains behind the one that moves. Before this loop
@@ -64,6 +68,9 @@ def joint_move(message, spare, matrices, sizes, best):
     given = message
     if not best:
         top = max_finite(message)
+        if least > 0.0 and lowest_of(message) - top < np.log(SMALLEST / least):
+            joint_move_in_logs(message, spare, moves, sizes)
+            return
         for s in range(num_states):
             message[s] -= top
         exponentiate(message)
@@ -76,15 +83,62 @@ def joint_move(message, spare, matrices, sizes, best):
             moved *= sizes[m]
             after = num_states // moved
             if best:
-                joint_best_of_chain(message, spare, matrices[m], sizes[m], after)
+                joint_best_of_chain(message, spare, moves[1, m], sizes[m], after)
             else:
-                joint_sum_of_chain(message, spare, matrices[m], sizes[m], after)
+                joint_sum_of_chain(message, spare, moves[0, m], sizes[m], after)
             message, spare = spare, message
     if best:
         given[:] = message
     else:
         for s in range(num_states):
             given[s] = np.log(message[s]) + top
+
+
+@compiled
+def lowest_of(message):
+    """The smallest entry that is not -inf; inf where all are."""
+    lowest = np.inf
+    for s in range(len(message)):
+        possible = message[s] if message[s] > -np.inf else np.inf
+        lowest = min(lowest, possible)
+    return lowest
+
+
+@compiled
+def joint_move_in_logs(message, spare, moves, sizes):
+    """In place, as `joint_move`, and exact whatever the message and the moves."""
+    after = len(message)
+    for m in range(len(sizes)):
+        after //= sizes[m]
+        for start in range(0, len(message), after * sizes[m]):
+            for a in range(start, start + after):
+                logsum_of_chain(message, spare, moves[:, m], sizes[m], a, after)
+        message[:] = spare
+
+
+@compiled
+def logsum_of_chain(message, entered, moves, size, start, stride):
+    """entered[j] = logsumexp_i(message[i] + log matrix[i, j]) of one chain, others fixed."""
+    top, relative = -np.inf, np.empty(size)
+    for i in range(size):
+        top = max(top, message[start + i * stride])
+    for i in range(size):
+        apart = message[start + i * stride] - top
+        relative[i] = np.exp(apart) if top > -np.inf else 0.0
+    for j in range(size):
+        total = 0.0
+        for i in range(size):
+            total += relative[i] * moves[0, i, j]
+        shift = top
+        if total < SMALL:  # term by term, relative to the largest term
+            shift = -np.inf
+            for i in range(size):
+                shift = max(shift, message[start + i * stride] + moves[1, i, j])
+            total = 0.0
+            for i in range(size):
+                term = message[start + i * stride] + moves[1, i, j] - shift
+                total += np.exp(term) if shift > -np.inf else 0.0
+        entered[start + j * stride] = np.log(total) + shift if total > 0.0 else -np.inf
 
 
 @compiled

@@ -1,8 +1,8 @@
 """The answers of the compiled loops: one chain on the CPU, in float64, without gradients.
 
 The functions are those of `hmmlib.engines.recursion`. Where scaling cannot represent a
-message, the loops in logarithms answer; for filtering and sampling, the recursion. They
-take `Potentials`, or `Compact`, whose table is read as it is.
+message, the loops in logarithms answer. They take `Potentials`, or `Compact`, whose table is
+read as it is.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hmmlib.emissions.protocol import Lookup
-from hmmlib.engines import chain, em, few, few_best, in_logs, recursion
+from hmmlib.engines import chain, draws, em, few, few_best, in_logs
 from hmmlib.engines.answers import (
     BestPath,
     Counts,
@@ -24,7 +24,8 @@ from hmmlib.engines.answers import (
     possible,
 )
 from hmmlib.engines.compact import Compact
-from hmmlib.engines.threads import WORK, in_parallel, shares_of
+from hmmlib.engines.recursion import probs, uniform
+from hmmlib.engines.threads import WORK, in_parallel, num_shares, shares_of
 from hmmlib.recursion import Potentials
 
 FEW, FEW_BEST = 8, 6  # states up to which the loops of `few` and `few_best` are faster
@@ -61,13 +62,16 @@ def log_likelihood(potentials: Potentials | Compact) -> Tensor:
 def filter_states(potentials: Potentials | Compact) -> Filtered:
     """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1})."""
     passes = _passes(potentials, filtered=True)
-    if not passes:
-        return recursion.filter_states(potentials)
-    total = possible(passes.log_likelihood)
-    predicted = _predicted(potentials, passes.probs)
-    if predicted is None:
-        return recursion.filter_states(potentials)
-    return Filtered(total, passes.probs, predicted)
+    if passes:
+        possible(passes.log_likelihood)
+        predicted = _predicted(potentials, passes.probs)
+        if predicted is not None:
+            return Filtered(passes.log_likelihood, passes.probs, predicted)
+    arrays, shape, single = _arrays(potentials)
+    found = [each[0] if single else each for each in _in_logs(arrays, shape)]
+    evidence, entering, alpha = (torch.as_tensor(each) for each in found)
+    answers = possible(evidence), probs(potentials, alpha), probs(potentials, entering)
+    return Filtered(*(each.to(potentials.log_initial.dtype) for each in answers))
 
 
 def smooth_states(potentials: Potentials | Compact) -> Smoothed:
@@ -115,13 +119,24 @@ def sample_states(
     potentials: Potentials | Compact, num_samples: int, seed: int | None
 ) -> Tensor:
     """Paths drawn from p(z | x)."""
-    passes = _passes(potentials, filtered=True)
-    if not passes:
-        return recursion.sample_states(potentials, num_samples, seed)
-    possible(passes.log_likelihood)
-    alpha = passes.probs.log()
-    messages = Potentials(*potentials[:2], alpha, potentials.lengths)
-    return recursion.sampled(messages, alpha, num_samples, seed)
+    arrays, shape, single = _arrays(potentials)
+    evidence, exact, alpha, *_ = _run(chain.passes, arrays, shape, filtered=True)
+    if not exact.all():
+        evidence, _, alpha = _in_logs(arrays, shape)
+    possible(torch.from_numpy(evidence.reshape(()) if single else evidence))
+    num, steps, size = shape
+    shape = num_samples, num, steps
+    uniforms = uniform(shape, seed).numpy()
+    states = np.empty(shape, dtype=np.int64)
+    given = arrays.matrices, alpha, not exact.all(), arrays.lengths, uniforms
+
+    def work(first, last, share):
+        draws.draws(*given, first, last, states)
+
+    cost = float(num_samples) * num * steps * (size + 10)
+    shares = num_shares(num_samples, cost, torch.get_num_threads())
+    in_parallel(work, num_samples, shares)
+    return torch.from_numpy(states[:, 0] if single else states)
 
 
 def learn(
@@ -192,6 +207,17 @@ def _passes(
     return Passes(*[_tensor(each, dtype) for each in (evidence, wanted, *counts)])
 
 
+def _in_logs(arrays: Arrays, shape: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
+    """Evidence, log p(x_{1:t-1}, z_t) and log p(x_{1:t}, z_t) of all steps."""
+    answers = np.empty(shape[0]), np.empty(shape), np.empty(shape)
+
+    def work(first, last, share):
+        in_logs.messages(*arrays, first, last, *answers)
+
+    in_parallel(work, shape[0], shares_of(*shape))
+    return answers
+
+
 def _takers(arrays: Arrays, filtered: bool) -> list[Callable]:
     """The loops that may take the chain, the fastest first; the last one always can."""
     if filtered:
@@ -206,10 +232,10 @@ def _run(
     take: Callable,
     arrays: Arrays,
     shape: tuple[int, int, int],
-    filtered: bool,
-    smoothed: bool,
-    counted: bool,
-    together: bool,
+    filtered: bool = False,
+    smoothed: bool = False,
+    counted: bool = False,
+    together: bool = False,
 ) -> tuple[np.ndarray, ...]:
     """What the loops have filled: evidence, exact, wanted, starts, moves, uses."""
     num, steps, size = shape

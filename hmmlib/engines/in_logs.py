@@ -9,11 +9,10 @@ answered, whose early states fall behind by thousands of nats.
 
 import numpy as np
 
-from hmmlib.engines.numbers import add_uses, densities, score, to_probs
+from hmmlib.engines.numbers import SMALL, add_uses, densities, score, to_probs
 from hmmlib.jit import compiled
 
 BLOCK = 128  # steps whose likelihoods are computed at once
-SMALL = 1e-200  # a sum above it has lost nothing that counts
 LARGE = 1e100  # a factor below it brings nothing back that was lost
 
 
@@ -28,18 +27,34 @@ def passes(log_initial, log_transitions, scores, rows, values, lengths, first, l
     for n in range(first, last):
         longest = max(longest, lengths[n])
     alpha, here = np.empty((longest, size)), np.empty((longest, size))
+    entering = np.empty((1, size))
     for n in range(first, last):
         end, full = lengths[n], len(rows) + len(values) == 0
         base = n * (len(scores) // len(lengths)) if full else n
         read(table, rows, values, base, n, end, here)
-        evidence[n], exact[n] = forward(log_initial, log_transitions, matrices, here, end,
-                                        alpha), True  # fmt: skip
+        exact[n] = True
+        evidence[n] = forward(log_initial, log_transitions, matrices, here, end, entering,
+                              alpha)  # fmt: skip
         if further and evidence[n] > -np.inf:
             into = n if slot < 0 else slot
             backward(log_transitions, matrices, here, alpha, rows, values, table, n, end,
                      into, smoothed, starts, moves, uses)  # fmt: skip
         elif len(smoothed):
             smoothed[n] = 0.0
+
+
+@compiled
+def messages(log_initial, log_transitions, scores, rows, values, lengths, first, last,
+             evidence, entering, alpha):  # fmt: skip
+    """Evidence; and log p(x_{1:t-1}, z_t), log p(x_{1:t}, z_t) of all steps, (N, T, K)."""
+    size, full = len(log_initial), len(rows) + len(values) == 0
+    table = densities(scores) if len(values) else scores
+    matrices, here = np.empty((2, size, size)), np.empty(alpha.shape[1:])
+    for n in range(first, last):
+        base = n * (len(scores) // len(lengths)) if full else n
+        read(table, rows, values, base, n, lengths[n], here)
+        evidence[n] = forward(log_initial, log_transitions, matrices, here, lengths[n],
+                              entering[n], alpha[n])  # fmt: skip
 
 
 @compiled
@@ -60,11 +75,12 @@ def read(table, rows, values, base, n, end, here):
 
 
 @compiled
-def forward(log_initial, log_transitions, matrices, here, end, alpha):
-    """alpha of all steps, and log p(x)."""
-    size = len(log_initial)
-    entered, shift = log_initial.copy(), prepare(log_transitions[0], matrices)
+def forward(log_initial, log_transitions, matrices, here, end, entering, alpha):
+    """alpha of all steps, and log p(x); what enters each step, or the last of them alone."""
+    size, shift = len(log_initial), prepare(log_transitions[0], matrices)
+    entering[0] = log_initial
     for t in range(end):
+        entered = entering[t if len(entering) > 1 else 0]
         if t > 0:
             moving = t - 1 if len(log_transitions) > 1 else 0
             if moving > 0:

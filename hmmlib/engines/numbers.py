@@ -11,6 +11,7 @@ from numba import njit
 
 from hmmlib.jit import compiled, compiled_max, inlined
 
+SMALL = 1e-200  # a sum above it has lost nothing that counts
 TINY = 1e-280  # a smaller message is as good as lost
 DENSE = 1e-100  # with moves above it, each state is refilled from any other
 

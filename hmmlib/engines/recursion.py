@@ -104,23 +104,31 @@ def sample_states(
     potentials = in_full(potentials)
     alpha = forward(potentials, logsumexp)
     possible(evidence(potentials, alpha))
-    return sampled(potentials, alpha, num_samples, seed)
-
-
-def sampled(
-    potentials: Potentials, alpha: Tensor, num_samples: int, seed: int | None
-) -> Tensor:
-    """Paths drawn backwards from forward messages, each known but for a constant."""
-    generator = None
-    if seed is not None:
-        generator = torch.Generator(alpha.device).manual_seed(seed)
+    shape = (
+        num_samples,
+        *potentials.log_likelihoods.shape[: -potentials.log_initial.ndim],
+    )
+    uniforms = reversed(uniform(shape, seed, alpha.device).unbind(-1))
 
     def draw(scores: Tensor, dim: int) -> Tensor:
-        """A state with probability exp(scores): the largest score plus Gumbel noise."""
-        noise = torch.empty_like(scores).exponential_(generator=generator).log()
-        return (scores - noise).argmax(dim)
+        """A state with probability exp(scores), of each sample."""
+        return fallen(scores, next(uniforms))
 
     return trace_back(potentials, alpha.expand(num_samples, *alpha.shape), draw)
+
+
+def uniform(shape: tuple[int, ...], seed: int | None, device=None) -> Tensor:
+    """Independent numbers on [0, 1); each engine draws a path from the same ones."""
+    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    return torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+
+
+def fallen(scores: Tensor, uniforms: Tensor) -> Tensor:
+    """An index with probability softmax(scores): where a uniform number falls."""
+    heights = scores.double().softmax(-1).cumsum(-1)
+    at = uniforms[..., None] * heights[..., -1:]
+    # at < the last height; and on the right, since a state of probability 0 has no width.
+    return torch.searchsorted(heights, at, right=True)[..., 0]
 
 
 def last(potentials: Potentials, messages: Tensor) -> Tensor:

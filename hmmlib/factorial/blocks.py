@@ -18,7 +18,7 @@ from hmmlib.engines.threads import one_thread
 from hmmlib.factorial.messages import (
     backward_block,
     best_states,
-    chosen_states,
+    drawn_states,
     forward_block,
 )
 from hmmlib.factorial.series import Series
@@ -125,23 +125,10 @@ def sampled_paths(
     """
     stored = _store(series, logsumexp, progress)
     _possible(series, stored.total)
-    choose = partial(_draw, generator=generator)
-
-    def trace(alpha: Tensor, following: Tensor | None) -> Tensor:
-        """A path for each sample, from the same messages."""
-        alpha = alpha.unsqueeze(1).expand(len(alpha), num_samples, *alpha.shape[1:])
-        return chosen_states(series.chains, alpha, following, choose)
-
+    trace = partial(
+        drawn_states, series.chains, num_samples=num_samples, generator=generator
+    )
     return _trace(series, stored, logsumexp, trace, progress)
-
-
-def _draw(scores: Tensor, dim: int, generator: torch.Generator | None) -> Tensor:
-    """An index with probability softmax(scores): where a uniform number falls."""
-    heights = scores.softmax(dim).cumsum(dim)
-    top = heights[..., -1:]
-    at = torch.rand(top.shape, dtype=top.dtype, generator=generator) * top
-    # at < top; and on the right, since a state of probability 0 has no width.
-    return torch.searchsorted(heights, at, right=True)[..., 0]
 
 
 def _forwards(

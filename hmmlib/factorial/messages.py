@@ -1,10 +1,9 @@
 """The recursion over one block of steps: compiled where it can be, else in PyTorch.
 
 The compiled loops of `hmmlib.engines.chains` serve on the CPU, where no gradient is wanted.
-They add up probabilities, so that sums over paths need moves that are all possible; the
-best path does not. Everything else goes through `hmmlib.recursion`.
+Everything else goes through `hmmlib.recursion`.
 
-Letters: B steps of a block, S = (K_1, ..., K_M).
+Letters: B steps of a block, S = (K_1, ..., K_M), R samples.
 """
 
 from collections.abc import Callable
@@ -18,17 +17,19 @@ from hmmlib import engines
 from hmmlib.logs import log, logs, logsumexp
 from hmmlib.recursion import Potentials, backward, forward, leading_to, move
 
-SMALLEST_MOVE = 1e-30  # less probable moves lose digits in sums of probabilities
+TINY = 1e-300  # what moves that are less probable together count as
+REFILLED = 1e-250  # with joint moves above it, each state is refilled from any other
 
 
 class Arrays(NamedTuple):
     """The moves of all chains as the compiled loops read them, padded with 0."""
 
     sizes: np.ndarray  #: (M,)
-    moves: np.ndarray  #: (M, K, K)
-    turned: np.ndarray  #: (M, K, K), each matrix transposed
-    log_moves: np.ndarray  #: (M, K, K)
-    dense: bool  #: whether every move is possible, so that sums are exact
+    moves: np.ndarray  #: (2, M, K, K), and their logarithms
+    turned: np.ndarray  #: the same, each matrix transposed
+    least: float
+    """The least probable joint move that is not forbidden; 0 if every state is refilled from
+    any other, so that sums of probabilities are exact."""
 
 
 class Chains(NamedTuple):
@@ -58,19 +59,16 @@ def arrays_of(matrices: tuple[Tensor, ...]) -> Arrays | None:
     tables = [_as_array(matrix) for matrix in matrices]
     if any(table is None for table in tables):
         return None
-    size = max(len(table) for table in tables)
-    moves = np.zeros((len(tables), size, size))
+    sizes = np.array([len(table) for table in tables])
+    moves = np.zeros((2, len(tables), sizes.max(), sizes.max()))
     for m, table in enumerate(tables):
-        moves[m, : len(table), : len(table)] = table
+        moves[0, m, : len(table), : len(table)] = table
     with np.errstate(divide="ignore"):
-        log_moves = np.log(moves)
-    return Arrays(
-        np.array([len(table) for table in tables]),
-        moves,
-        np.ascontiguousarray(moves.transpose(0, 2, 1)),
-        log_moves,
-        min(table.min() for table in tables) > SMALLEST_MOVE,
-    )
+        moves[1] = np.log(moves[0])
+    turned = np.ascontiguousarray(moves.swapaxes(2, 3))
+    least = np.prod([table[table > 0].min() for table in tables])
+    dense = all(table.all() for table in tables) and least > REFILLED
+    return Arrays(sizes, moves, turned, 0.0 if dense else max(least, TINY))
 
 
 def forward_block(
@@ -85,15 +83,13 @@ def forward_block(
     """
     arrays, best = chains.arrays, reduce is torch.amax
     entering, said = _flat(start[None]), _flat(scores)
-    exact = arrays is not None and (best or arrays.dense)
-    if not exact or entering is None or said is None:
+    if arrays is None or entering is None or said is None:
         alpha = forward(Potentials(start, chains.log_matrices, scores), reduce)
         _refuse_forward_mode(alpha)
         return alpha, move(alpha[-1], chains.log_matrices, reduce)
     alpha, onward = np.empty_like(said), np.empty_like(entering[0])
-    matrices = arrays.log_moves if best else arrays.moves
     engines.chains.joint_forward(
-        entering[0], matrices, arrays.sizes, said, best, alpha, onward
+        entering[0], arrays.moves, arrays.least, arrays.sizes, said, best, alpha, onward
     )
     return _shaped(alpha, scores), _shaped(onward, start)
 
@@ -104,12 +100,14 @@ def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
     `known` (B, *S) is log p(x_t | z_t), to whose last row beta of that step was added.
     """
     arrays, said = chains.arrays, _flat(known)
-    if arrays is None or not arrays.dense or said is None:
+    if arrays is None or said is None:
         beta = backward(Potentials(known[0], chains.log_matrices, known))
         turned = [matrix.mT for matrix in chains.log_matrices]
         return beta, move(known[0] + beta[0], turned, logsumexp)
     beta, onward = np.empty_like(said), np.empty(said.shape[1])
-    engines.chains.joint_backward(arrays.turned, arrays.sizes, said, beta, onward)
+    engines.chains.joint_backward(
+        arrays.turned, arrays.least, arrays.sizes, said, beta, onward
+    )
     return _shaped(beta, known), _shaped(onward, known[0])
 
 
@@ -125,7 +123,40 @@ def best_states(chains: Chains, alpha: Tensor, following: Tensor | None) -> Tens
     if following is not None:
         after = following.numpy()
     states = np.empty((len(scores), len(arrays.sizes)), dtype=np.int64)
-    engines.chains.joint_path(scores, arrays.log_moves, arrays.sizes, after, states)
+    engines.chains.joint_path(scores, arrays.moves[1], arrays.sizes, after, states)
+    return torch.from_numpy(states)
+
+
+def drawn_states(
+    chains: Chains,
+    alpha: Tensor,
+    following: Tensor | None,
+    num_samples: int,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Joint paths through a block, (R, B, M), drawn from the messages of `logsumexp`.
+
+    `following` (R, M) are the states of the step after the block, None if there is none.
+    """
+    arrays, scores = chains.arrays, _flat(alpha.detach())
+    shape = num_samples, len(alpha)
+    uniforms = torch.rand(shape, dtype=torch.float64, generator=generator)
+    if arrays is None or scores is None:
+        expanded = alpha.unsqueeze(1).expand(len(alpha), num_samples, *alpha.shape[1:])
+        steps = reversed(uniforms.unbind(-1))
+        return chosen_states(
+            chains,
+            expanded,
+            following,
+            lambda x, dim: engines.recursion.fallen(x, next(steps)),
+        )
+    after = np.full((num_samples, len(arrays.sizes)), -1)
+    if following is not None:
+        after = following.numpy()
+    states = np.empty((*shape, len(arrays.sizes)), dtype=np.int64)
+    engines.draws.joint_draws(
+        scores, arrays.moves, arrays.sizes, after, uniforms.numpy(), states
+    )
     return torch.from_numpy(states)
 
 
