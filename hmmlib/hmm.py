@@ -122,11 +122,21 @@ class HMM:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
             return observations
-        shape, device = self.emission.event_shape, self.initial_probs.device
-        found = read(observations, shape, lengths, observed, self.symbols)
-        values = found.values.to(device)
-        if values.is_floating_point():
-            values = values.to(self.initial_probs.dtype)
+        shape, like = self.emission.event_shape, self.initial_probs
+        if (
+            lengths is observed is None
+            and type(observations) is Tensor
+            and observations.shape[1:] == shape
+            and observations.dtype in (torch.int64, like.dtype)
+            and observations.device == like.device
+            and len(observations)
+        ):  # one sequence, in need of nothing
+            found, values = Observed(observations), observations
+        else:
+            found = read(observations, shape, lengths, observed, self.symbols)
+            values = found.values.to(like.device)
+            if values.is_floating_point():
+                values = values.to(like.dtype)
         if found.lengths is not None or not surely_in_support(self.emission, values):
             check_support(self.emission, values, found.lengths)
         return Observed(values, found.lengths, found.index, checked=True)
@@ -140,10 +150,10 @@ class HMM:
     ) -> Compact | Potentials:
         """As `potentials`, but log-likelihoods stay a small table where the family has one."""
         values, lengths, *_ = self.read(observations, lengths, observed)
-        initial, moves = logs(self.initial_probs, self.transition_matrix)
         scores = lookup(self.emission, values)
         if scores is not None:
-            return Compact(initial, (moves,), scores, lengths)
+            return Compact(self.initial_probs, self.transition_matrix, scores, lengths)
+        initial, moves = logs(self.initial_probs, self.transition_matrix)
         scores = log_likelihoods(self.emission, values, initial.dtype)
         return Potentials(initial, (moves,), scores, lengths)
 

@@ -254,7 +254,15 @@ def test_what_is_worked_out_block_by_block_fits_together(emission, changing):
         p = hmm.compact(x, lengths)
         p = in_full(p) if emission == "in full" else p
         if changing:
-            p = p._replace(log_transitions=(rows(g, 299, 3, 3).log(),))
+            moves = rows(g, 299, 3, 3)
+            in_probs = {"transition_matrix": moves}
+            p = p._replace(
+                **(
+                    {"log_transitions": (moves.log(),)}
+                    if emission == "in full"
+                    else in_probs
+                )
+            )
         assert exact(p)
         for question in QUESTIONS:
             by_loops = getattr(engines.compiled, question.__name__)(p)

@@ -4,7 +4,7 @@ import torch
 from torch.distributions import Categorical, OneHotCategorical
 
 from hmmlib.emissions.looks import are_symbols
-from hmmlib.emissions.parts import log_probs_given, of_valid
+from hmmlib.emissions.parts import given_as_probs, log_probs_given, of_valid
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     Lookup,
@@ -53,14 +53,16 @@ def _(emission: Categorical):
 def _(emission: Categorical, values):
     if emission.event_shape or len(emission.batch_shape) != 1:
         return None
+    if not values.is_floating_point() and given_as_probs(emission):
+        return Lookup((emission.probs,), symbols=values.long())
     table = symbol_log_probs(emission).mT  # (V, K)
     if not values.is_floating_point():
-        return Lookup(table, rows=values.long())
+        return Lookup((table,), rows=values.long())
     missing = values.isnan()
     if missing.any():  # one row more: a missing symbol is equally likely everywhere
         values = values.masked_fill(missing, len(table))
         table = torch.nn.functional.pad(table, (0, 0, 0, 1))
-    return Lookup(table, rows=values.long())
+    return Lookup((table,), rows=values.long())
 
 
 @table_of.register

@@ -1,8 +1,8 @@
-"""A look at each of many observations, without threads.
+"""A look at each of many observations: by a compiled loop on the CPU, for two reasons.
 
 A reduction of torch shares a long tensor out among threads, which go on spinning for a
-while: they are in the way of the loops that follow, and of all that runs beside them.
-Short tensors it reduces on one.
+while: they are in the way of the loops that follow, and of all that runs beside them. And
+of a short tensor, its calls cost more than all the rest of an answer.
 """
 
 import math
@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LONG = 30_000  # numbers; torch shares out from 32,768 on
-
 
 def are_symbols(values: Tensor, num_symbols: int) -> bool:
     """Whether all are whole numbers from 0 to below `num_symbols`; NaN is not."""
-    if values.numel() >= LONG and (array := _as_array(values)) is not None:
+    if (array := _as_array(values)) is not None:
         from hmmlib.emissions.loops import within  # numba takes a while to load
 
         return within(array, num_symbols)
@@ -28,7 +26,7 @@ def are_symbols(values: Tensor, num_symbols: int) -> bool:
 
 def are_finite(values: Tensor) -> bool:
     """Whether there is neither NaN nor an infinity among them."""
-    if values.numel() >= LONG and (array := _as_array(values)) is not None:
+    if (array := _as_array(values)) is not None:
         from hmmlib.emissions.loops import finite  # numba takes a while to load
 
         return finite(array)
@@ -40,6 +38,7 @@ def _as_array(values: Tensor) -> np.ndarray | None:
     if values.device.type != "cpu" or values.dtype not in (torch.int64, torch.float64):
         return None
     try:
-        return values.detach().numpy().reshape(-1)
+        values = values.detach() if values.requires_grad else values
+        return values.numpy().reshape(-1)
     except RuntimeError:  # inside of torch.func
         return None

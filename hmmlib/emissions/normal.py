@@ -46,8 +46,7 @@ def _(emission: Normal, values):
 def _(emission: Normal, values):
     if emission.event_shape or len(emission.batch_shape) != 1 or values.requires_grad:
         return None
-    table = table_of(emission)
-    return Lookup(table, values=values.to(table.dtype))
+    return Lookup((emission.loc, emission.scale), values=values)
 
 
 @table_of.register

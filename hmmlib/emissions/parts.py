@@ -196,9 +196,7 @@ def at(emission: Distribution, index: tuple) -> Distribution:
 
 def log_probs_given(emission: Distribution) -> Tensor:
     """log p of each symbol, (K, V), as given or by `log`: -inf for probability 0."""
-    given = getattr(emission, "_param", None)  # see `given_as_probs`
-    as_probs = given_as_probs(emission) if given is None else given is emission.probs
-    if not as_probs:
+    if not given_as_probs(emission):
         return emission.logits
     return log(emission.probs) if emission.probs.requires_grad else emission.probs.log()
 
@@ -215,12 +213,15 @@ def by_logits(emission: Distribution) -> dict[str, Tensor]:
 
 def given_as_probs(emission: Distribution) -> bool:
     """Whether it was constructed from probs, not from logits."""
+    # torch's own record of what was given: the other of the two is computed from it, with
+    # probabilities of 0 and 1 moved inwards.
+    given = vars(emission).get("_param")
+    if given is not None:
+        return given is emission.probs
     holder = getattr(emission, "base_dist", emission)  # of relaxed distributions
     wrapped = (x for x in vars(holder).values() if isinstance(x, Categorical))
     holder = next(wrapped, holder)  # of Multinomial and others made of a Categorical
-    # torch's own record of what was given: the other of the two is computed from it, with
-    # probabilities of 0 and 1 moved inwards.
-    given = getattr(holder, "_param", None)
+    given = vars(holder).get("_param")
     if given is not None:
         return given is holder.probs
     return "probs" in vars(holder) or "logits" not in vars(holder)

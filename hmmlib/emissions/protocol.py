@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from hmmlib.emissions.parts import at, parts, rebuilt, unchecked
+from hmmlib.logs import log
 
 
 class Limits(NamedTuple):
@@ -34,38 +35,50 @@ SMALLEST_SCALE = 1e-4
 
 
 class Lookup(NamedTuple):
-    """log p(x_t | z_t) of all steps: a small table, and what each step takes from it.
+    """log p(x_t | z_t) of all steps: small tables, and what each step takes from them.
 
-    by symbol  `table` (R, K) log-probabilities, `rows` (T,) or (N, T): table[rows]
-    Gaussian   `table` (2, K): mean and scale; `values` (T,) or (N, T), NaN where a reading is
-               missing, which scores 0
+    Of `symbols`, `rows` and `values`, (T,) or (N, T), one is given, and says what `given` is:
+
+    symbols  (probs,), (K, V): log probs[:, symbol]
+    rows     (table,), (R, K) log-probabilities: table[row]
+    values   (mean, scale), (K,) each: the Gaussian's density; 0 where a value is NaN
     """
 
-    table: Tensor
+    given: tuple[Tensor, ...]
+    symbols: Tensor | None = None
     rows: Tensor | None = None
     values: Tensor | None = None
 
     @property
+    def table(self) -> Tensor:
+        """Log-probabilities (V, K) or (R, K) of each row; mean and scale, (2, K)."""
+        if self.symbols is not None:
+            return log(self.given[0]).mT
+        return self.given[0] if self.values is None else torch.stack(self.given)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """(T, K) or (N, T, K): the shape of `dense()`."""
-        steps = self.values if self.rows is None else self.rows
-        return *steps.shape, self.table.shape[-1]
+        steps = next(x for x in self[1:] if x is not None)
+        size = self.given[0].shape[0 if self.rows is None else 1]
+        return *steps.shape, size
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the scores."""
-        return self.table.dtype
+        return self.given[0].dtype
 
     @property
     def device(self) -> torch.device:
         """Where the scores are."""
-        return self.table.device
+        return self.given[0].device
 
     def dense(self) -> Tensor:
         """All log-likelihoods, (T, K) or (N, T, K)."""
-        if self.rows is not None:
-            return self.table.index_select(0, self.rows.flatten()).reshape(self.shape)
-        mean, scale = self.table
+        if self.values is None:
+            rows = self.symbols if self.rows is None else self.rows
+            return self.table.index_select(0, rows.flatten()).reshape(self.shape)
+        mean, scale = self.given
         missing = self.values.isnan().unsqueeze(-1)
         apart = self.values.unsqueeze(-1).masked_fill(missing, 0.0) - mean
         density = -scale.log() - math.log(2 * math.pi) / 2
@@ -79,12 +92,13 @@ class Lookup(NamedTuple):
         (x_t - mean)^2, (3, K).
         """
         flat = probs.reshape(-1, probs.shape[-1])
-        if self.rows is not None:
+        if self.values is None:
+            rows = self.symbols if self.rows is None else self.rows
             uses = flat.new_zeros(self.table.shape)
-            return uses.index_add(0, self.rows.flatten(), flat)
+            return uses.index_add(0, rows.flatten(), flat)
         values = self.values.reshape(-1, 1).to(flat.dtype)
         flat = flat.masked_fill(values.isnan(), 0.0)
-        apart = values.nan_to_num(0.0) - self.table[0]
+        apart = values.nan_to_num(0.0) - self.given[0]
         return torch.stack([(flat * apart**power).sum(0) for power in (0, 1, 2)])
 
 

@@ -36,7 +36,7 @@ def _lookup(emission: Distribution, values) -> Lookup | None:
     table = log_prob(emission, counts[:, None]).to(dtype)
     table = torch.nn.functional.pad(table, (0, 0, 0, 1))
     rows = known.long().masked_fill(missing, len(counts))
-    return Lookup(table.contiguous(), rows=rows)
+    return Lookup((table.contiguous(),), rows=rows)
 
 
 def _m_step(emission: Distribution, statistics, limits=NO_LIMITS) -> Distribution:

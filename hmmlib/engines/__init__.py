@@ -42,18 +42,17 @@ def pick(potentials):
     """The engine that answers fastest: the loops for one chain on the CPU, if no gradient
     is wanted.
     """
-    log_initial, log_transitions, scores, _ = potentials
-    if len(log_transitions) != 1:
-        return recursion
+    initial, moves, scores, _ = potentials
+    made_of = getattr(scores, "given", (scores,))
+    if isinstance(moves, tuple):
+        if len(moves) != 1:
+            return recursion
+        (moves,) = moves
     if torch.is_grad_enabled():
-        table = getattr(scores, "table", scores)
-        if (
-            table.requires_grad
-            or log_initial.requires_grad
-            or log_transitions[0].requires_grad
-        ):
-            return gradient
-    if log_initial.device.type != "cpu":
+        for table in (initial, moves, *made_of):
+            if table.requires_grad:
+                return gradient
+    if initial.device.type != "cpu":
         return recursion
     from hmmlib.engines import compiled
 

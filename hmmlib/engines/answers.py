@@ -55,7 +55,8 @@ class BestPath(NamedTuple):
 
 def possible(evidence: Tensor) -> Tensor:
     """The log-likelihood. Raises ValueError where it is -inf: no posterior exists."""
-    if not evidence.amin().item() > -torch.inf:
+    lowest = evidence.amin() if evidence.ndim else evidence
+    if not lowest.item() > -torch.inf:
         impossible = evidence.isneginf().nonzero().flatten().tolist()
         which = f" {impossible}" if evidence.ndim else ""
         raise ValueError(

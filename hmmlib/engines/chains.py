@@ -201,10 +201,8 @@ def joint_path(messages, matrices, sizes, following, states):
     There are no back-pointers: the scores of one column are computed again along the path,
     as sums of a part for the first chains (`left`) and a part for the others (`right`).
     """
-    num_states, half, rows = messages.shape[1], 0, 1
-    while rows * rows < num_states:
-        rows *= sizes[half]
-        half += 1
+    num_states = messages.shape[1]
+    half, rows = first_half(sizes, num_states)
     messages = messages.reshape(len(messages), rows, -1)
     left, right = np.zeros(rows), np.zeros(num_states // rows)
     chosen = following.copy()
@@ -225,6 +223,16 @@ def joint_path(messages, matrices, sizes, following, states):
             chosen[m] = at % sizes[m]
             at //= sizes[m]
         states[t] = chosen
+
+
+@compiled
+def first_half(sizes, num_states):
+    """The first chains, so many that their joint states are as many as the others', or more."""
+    half, rows = 0, 1
+    while rows * rows < num_states:
+        rows *= sizes[half]
+        half += 1
+    return half, rows
 
 
 @compiled

@@ -6,29 +6,25 @@ import torch
 from torch import Tensor
 
 from hmmlib.emissions.protocol import Lookup
+from hmmlib.logs import log
 from hmmlib.recursion import Potentials
 
 
 class Compact(NamedTuple):
-    """`Potentials` of one chain whose log-likelihoods are looked up in a small table."""
+    """A model of one chain and its observations: its own tables, which are not logarithms."""
 
-    log_initial: Tensor  #: (K,)
-    log_transitions: tuple[Tensor]  #: one, (K, K)
-    log_likelihoods: Lookup
+    initial_probs: Tensor  #: (K,)
+    transition_matrix: Tensor  #: (K, K)
+    scores: Lookup
     lengths: Tensor | None = None  #: (N,)
 
 
 def in_full(potentials: Potentials | Compact) -> Potentials:
     """The same as `Potentials`: every log-likelihood computed, 0 behind each end."""
-    scores = potentials.log_likelihoods
-    if isinstance(scores, Tensor):
+    if isinstance(potentials, Potentials):
         return potentials
-    full = Potentials(
-        potentials.log_initial,
-        potentials.log_transitions,
-        scores.dense(),
-        potentials.lengths,
-    )
+    initial, matrix, scores, lengths = potentials
+    full = Potentials(log(initial), (log(matrix),), scores.dense(), lengths)
     return full if full.lengths is None else without_rest(full)
 
 

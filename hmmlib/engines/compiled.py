@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmmlib.emissions.protocol import Lookup
 from hmmlib.engines import chain, draws, em, few, few_best, in_logs
 from hmmlib.engines.answers import (
     BestPath,
@@ -23,25 +22,14 @@ from hmmlib.engines.answers import (
     Totals,
     possible,
 )
-from hmmlib.engines.compact import Compact
+from hmmlib.engines.arrays import NO_VALUES, Arrays, arrays_of
+from hmmlib.engines.compact import Compact, in_full
 from hmmlib.engines.recursion import probs, uniform
 from hmmlib.engines.threads import WORK, in_parallel, num_shares, shares_of
 from hmmlib.recursion import Potentials
 
 FEW, FEW_BEST = 8, 6  # states up to which the loops of `few` and `few_best` are faster
-NO_ROWS, NO_VALUES = np.empty((0, 0), np.int64), np.empty((0, 0))
 NO_PROBS = np.empty((0, 0, 0))
-
-
-class Arrays(NamedTuple):
-    """Potentials as the loops take them, in float64, in the order of their arguments."""
-
-    initial: np.ndarray  # (K,)
-    matrices: np.ndarray  # (1 or T-1, K, K)
-    scores: np.ndarray  # (R, K), (2, K) or (N T, K); see `hmmlib.engines.chain`
-    rows: np.ndarray  # (N, T), or (0, 0)
-    values: np.ndarray  # (N, T), or (0, 0)
-    lengths: np.ndarray  # (N,)
 
 
 class Passes(NamedTuple):
@@ -67,11 +55,12 @@ def filter_states(potentials: Potentials | Compact) -> Filtered:
         predicted = _predicted(potentials, passes.probs)
         if predicted is not None:
             return Filtered(passes.log_likelihood, passes.probs, predicted)
-    arrays, shape, single = _arrays(potentials)
+    arrays, shape, single = arrays_of(potentials)
     found = [each[0] if single else each for each in _in_logs(arrays, shape)]
     evidence, entering, alpha = (torch.as_tensor(each) for each in found)
-    answers = possible(evidence), probs(potentials, alpha), probs(potentials, entering)
-    return Filtered(*(each.to(potentials.log_initial.dtype) for each in answers))
+    full = in_full(potentials)
+    answers = possible(evidence), probs(full, alpha), probs(full, entering)
+    return Filtered(*(each.to(potentials[0].dtype) for each in answers))
 
 
 def smooth_states(potentials: Potentials | Compact) -> Smoothed:
@@ -96,7 +85,7 @@ def total_counts(potentials: Potentials | Compact) -> Totals:
 
 def viterbi(potentials: Potentials | Compact) -> BestPath:
     """The best path and its log joint."""
-    arrays, (num, steps, size), single = _arrays(potentials)
+    arrays, (num, steps, size), single = arrays_of(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
     take, zeros = chain.best_path, ()
     if size <= FEW_BEST and len(arrays.matrices) == 1:
@@ -111,15 +100,16 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
         in_parallel(work, num, shares_of(num, steps, size))
     if single:
         log_joint, states = log_joint.reshape(()), states[0]
-    log_joint = torch.from_numpy(log_joint).to(potentials.log_initial.dtype)
-    return BestPath(log_joint, torch.from_numpy(states))
+    best, dtype = torch.from_numpy(log_joint), potentials[0].dtype
+    best = best if dtype is torch.float64 else best.to(dtype)
+    return BestPath(best, torch.from_numpy(states))
 
 
 def sample_states(
     potentials: Potentials | Compact, num_samples: int, seed: int | None
 ) -> Tensor:
     """Paths drawn from p(z | x)."""
-    arrays, shape, single = _arrays(potentials)
+    arrays, shape, single = arrays_of(potentials)
     evidence, exact, alpha, *_ = _run(chain.passes, arrays, shape, filtered=True)
     if not exact.all():
         evidence, _, alpha = _in_logs(arrays, shape)
@@ -153,7 +143,7 @@ def learn(
     None for a chain that the run does not take: of many states, or so long that calling a
     step costs nothing beside it.
     """
-    arrays, (num, steps, size), _ = _arrays(compact)
+    arrays, (num, steps, size), _ = arrays_of(compact)
     if not _are_few(arrays) or num * steps * (size * size + 10) > WORK:
         return None
     initial, matrix, emitted = (
@@ -174,7 +164,7 @@ def each(potentials: Potentials | Compact) -> Passes:
 
 def totals(potentials: Potentials | Compact) -> Passes:
     """log p(x), and counts of all sequences together."""
-    by_table = not isinstance(potentials.log_likelihoods, Tensor)
+    by_table = isinstance(potentials, Compact)
     passes = _passes(potentials, smoothed=not by_table, counted=True, together=True)
     return passes if by_table else passes._replace(uses=passes.probs)
 
@@ -191,7 +181,7 @@ def _passes(
     Starts and moves are counted for each sequence, or for all together, and then the uses
     of a table, too.
     """
-    arrays, shape, single = _arrays(potentials)
+    arrays, shape, single = arrays_of(potentials)
     outputs = filtered, smoothed, counted, together
     for take in _takers(arrays, filtered):
         evidence, exact, wanted, *counts = _run(take, arrays, shape, *outputs)
@@ -203,7 +193,7 @@ def _passes(
         evidence, wanted = evidence.reshape(()), wanted[0] if len(wanted) else wanted
     if counted and (single or together):
         counts = [each.sum(0) for each in counts]
-    dtype = potentials.log_initial.dtype
+    dtype = potentials[0].dtype
     return Passes(*[_tensor(each, dtype) for each in (evidence, wanted, *counts)])
 
 
@@ -282,60 +272,15 @@ def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
     return tensor if dtype is torch.float64 else tensor.to(dtype)
 
 
-def _arrays(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
-    """The arrays; N, T, K; and whether it is one sequence and no batch."""
-    log_initial, (matrix,), scores, lengths = potentials
-    lookup = Lookup(scores) if isinstance(scores, Tensor) else scores
-    rows, values, arrays = NO_ROWS, NO_VALUES, []
-    try:
-        for x in (log_initial, matrix, lookup.table, lookup.values):
-            if x is not None:
-                x = x.detach() if x.requires_grad else x
-                arrays.append(np.ascontiguousarray(x.numpy(), dtype=np.float64))
-        initial, matrix, table, *found = arrays
-        if found:
-            (values,) = found
-        elif lookup.rows is not None:
-            rows = np.ascontiguousarray(lookup.rows.numpy())
-    except RuntimeError as error:
-        raise ValueError(
-            "potentials: got tensors whose numbers cannot be read, as inside of"
-            " torch.func.vmap and jvp; needs a batch of sequences (N, T), or reverse mode:"
-            " torch.func.grad, torch.autograd.functional.hessian"
-        ) from error
-    steps = table.shape[:-1]
-    if scores is not lookup:
-        table = table.reshape(-1, table.shape[-1])
-    else:
-        steps = (values if rows is NO_ROWS else rows).shape
-    single, size = len(steps) == 1, len(initial)
-    num, num_steps = (1, *steps) if single else steps
-    if matrix.ndim == 2:
-        matrix = matrix[None]
-    elif num_steps == 1:  # time-varying, but there is no move
-        matrix = np.zeros((1, size, size))
-    if rows is not NO_ROWS:
-        rows = rows.reshape(num, num_steps)
-    elif values is not NO_VALUES:
-        values = values.reshape(num, num_steps)
-    ends = np.array([num_steps] * num) if lengths is None else lengths.numpy()
-    arrays = Arrays(initial, matrix, table, rows, values, ends)
-    return arrays, (num, num_steps, size), single
-
-
 def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | None:
     """p(z_t | x_{1:t-1}), from the filtered probabilities; None where one is lost."""
-    (matrix,) = potentials.log_transitions
-    if not matrix.numel():  # time-varying, but there is no move
-        return potentials.log_initial.softmax(-1).expand_as(filtered)
-    dtype, filtered, matrix = filtered.dtype, filtered.double(), matrix.double()
+    (initial, matrix, *_), _, _ = arrays_of(potentials)
+    initial, matrix = torch.from_numpy(initial), torch.from_numpy(matrix)
+    first = initial.softmax(-1).expand_as(filtered[..., :1, :])
     moves = (matrix - matrix.amax().clamp(min=-1e300)).exp()
-    first = potentials.log_initial.double().softmax(-1)
-    first = first.expand_as(filtered[..., :1, :])
-    if matrix.ndim == 2:
-        later = filtered[..., :-1, :] @ moves
-    else:
-        later = torch.einsum("...ti,tij->...tj", filtered[..., :-1, :], moves)
+    later, dtype = filtered[..., :-1, :].double(), filtered.dtype
+    moved = "...ti,ij->...tj" if len(moves) == 1 else "...ti,tij->...tj"
+    later = torch.einsum(moved, later, moves[0] if len(moves) == 1 else moves)
     predicted = torch.cat([first, later], -2)
     if potentials.lengths is not None:
         here = torch.arange(predicted.shape[1]) < potentials.lengths[:, None]

@@ -7,7 +7,7 @@ sum. A sum too small for that is taken again in logarithms.
 
 import numpy as np
 
-from hmmlib.engines.chains import joint_onward
+from hmmlib.engines.chains import first_half, joint_onward
 from hmmlib.engines.numbers import SMALL, exponentiate, max_finite, to_probs
 from hmmlib.jit import compiled
 
@@ -56,23 +56,19 @@ def draws(log_transitions, alpha, in_logs, lengths, uniforms, first, last, state
 def joint_draws(messages, moves, sizes, following, uniforms, states):
     """Joint paths of M chains through a block of B steps.
 
-    messages   (B, S)         of `chains.joint_forward`
-    moves      (2, M, K, K)   as there
+    messages, moves           of `chains.joint_forward`
     following  (R, M)         the states of the step after the block; -1 if there is none
     uniforms   (R, B)         independent, uniform on [0, 1)
     states     (R, B, M) out  the paths
 
-    The last chain's states are summed out first: a sum for each row of `messages`, where the
-    row is found, and then a state in the row.
+    A message is read as a table: first a row is drawn, and then a state in it.
     """
-    num_states, half, rows = messages.shape[1], 0, 1
-    while rows * rows < num_states:
-        rows *= sizes[half]
-        half += 1
+    num_states = messages.shape[1]
+    half, rows = first_half(sizes, num_states)
     columns = num_states // rows
-    left, right = np.ones(rows), np.ones(columns)
-    weights, sums = np.empty(num_states), np.empty(rows)
-    table, chosen = np.empty(num_states), following.copy()
+    left, right, sums = np.ones(rows), np.ones(columns), np.empty(rows)
+    weights, table = np.empty((2, num_states))
+    chosen = following.copy()
     for t in range(len(messages) - 1, -1, -1):
         top = max_finite(messages[t])
         for s in range(num_states):
@@ -80,12 +76,8 @@ def joint_draws(messages, moves, sizes, following, uniforms, states):
         exponentiate(table)
         for r in range(len(states)):
             if chosen[r, 0] >= 0:
-                joint_onward(moves[1, :half], sizes[:half], chosen[r, :half], left)
-                joint_onward(moves[1, half:], sizes[half:], chosen[r, half:], right)
-                for b in range(rows):
-                    left[b] = np.exp(left[b])
-                for c in range(columns):
-                    right[c] = np.exp(right[c])
+                leading_to(moves[1, :half], sizes[:half], chosen[r, :half], left)
+                leading_to(moves[1, half:], sizes[half:], chosen[r, half:], right)
             total = 0.0
             for b in range(rows):
                 sums[b] = 0.0
@@ -108,9 +100,16 @@ def joint_draws(messages, moves, sizes, following, uniforms, states):
                 total = to_weights(weights)
                 at, _ = where(weights, 0, num_states, uniforms[r, t] * total)
             for m in range(len(sizes) - 1, -1, -1):
-                chosen[r, m] = at % sizes[m]
+                states[r, t, m] = chosen[r, m] = at % sizes[m]
                 at //= sizes[m]
-                states[r, t, m] = chosen[r, m]
+
+
+@compiled
+def leading_to(log_moves, sizes, chosen, probs):
+    """The probability of moving to `chosen` from each joint state, (prod(sizes),)."""
+    joint_onward(log_moves, sizes, chosen, probs)
+    for s in range(len(probs)):
+        probs[s] = np.exp(probs[s])
 
 
 @compiled

@@ -26,26 +26,27 @@ from hmmlib.recursion import Potentials, backward, forward
 
 def log_likelihood(potentials: Potentials | Compact) -> Tensor:
     """log p(x), shape () or (N,), of potentials that have been checked."""
+    if isinstance(potentials, Compact):
+        initial, matrix, (given, *looked_up), lengths = potentials
+        return Evidence.apply(lengths, looked_up, initial, matrix, *given)[0]
     log_initial, (matrix,), scores, lengths = potentials
-    made_of = (scores, None, None) if isinstance(scores, Tensor) else scores
-    return Evidence.apply(log_initial, matrix, *made_of, lengths)[0]
+    return Evidence.apply(lengths, None, log_initial, matrix, scores)[0]
 
 
 class Evidence(torch.autograd.Function):
     """log p(x) of one chain, whose gradient is the expected counts (Fisher's identity).
 
-    It has derivatives with respect to the two tables of the chain, and to the table that
-    the scores are made of. `forward` computes the counts along with log p(x), for the first
-    derivative; higher derivatives are those of the recursion.
+    It has derivatives with respect to its `tables`: those of `Potentials`, or, if symbols,
+    rows or values are `looked_up`, those of `Compact`, which are no logarithms. `forward`
+    computes the counts along with log p(x), for the first derivative; higher derivatives
+    are those of the recursion.
     """
 
     @staticmethod
-    def forward(log_initial, log_transition, table, rows, values, lengths):
+    def forward(lengths, looked_up, *tables):
         """log p(x), and the expected counts where the compiled loops give them, else None."""
-        tables = (x.detach() for x in (log_initial, log_transition, table))
-        log_initial, matrix, table = tables
-        potentials = _potentials(log_initial, matrix, table, rows, values, lengths)
-        if matrix.ndim == 2 and matrix.device.type == "cpu":
+        potentials = _potentials(lengths, looked_up, [x.detach() for x in tables])
+        if tables[1].ndim == 2 and tables[1].device.type == "cpu":
             from hmmlib.engines import compiled
 
             passes = compiled.totals(potentials)
@@ -58,40 +59,30 @@ class Evidence(torch.autograd.Function):
         counts = [each for each in output[1:] if each is not None]
         ctx.mark_non_differentiable(*counts)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *output[1:])
+        ctx.lengths, ctx.looked_up, *tables = inputs
+        ctx.save_for_backward(*output[1:], *tables)
 
     @staticmethod
     def backward(ctx, gradient, *_):
         """The counts times the incoming gradient: those that `forward` saved, or, where they
         must be differentiable themselves, those of the recursion.
         """
-        *inputs, starts, moves, uses = ctx.saved_tensors
-        _, matrix, table, rows, values, _ = inputs
-        nothing = (None,) * 3
+        starts, moves, uses, *tables = ctx.saved_tensors
         if gradient is None:
-            return nothing + nothing
-        lookup = Lookup(table, rows, values)
+            return (None,) * (2 + len(tables))
         known = starts is not None and not torch.is_grad_enabled()
-        if known and (gradient == gradient.flatten()[0]).all():
-            found = starts, moves, _table_gradient(lookup, uses)
-            return *(each * gradient.flatten()[0] for each in found), *nothing
-        potentials = _potentials(*inputs)
-        if known:
-            from hmmlib.engines import compiled
-
-            passes = compiled.each(potentials)
-            weight = gradient[..., None, None]
-            states, pairs = passes.probs * weight, passes.moves * weight
+        if known and (gradient.ndim == 0 or (gradient == gradient[0]).all()):
+            weight = gradient if gradient.ndim == 0 else gradient[0]
+            counts = starts * weight, moves * weight, uses * weight
         else:
-            states, pairs = _posteriors(in_full(potentials), gradient)
-            if matrix.ndim == 2:
-                pairs = pairs.sum(-3)
-        starts = states.select(-2, 0)
-        if states.ndim == 3:
-            starts, pairs = starts.sum(0), pairs.sum(0)
-        by_step = rows is None and values is None
-        uses = states if by_step else lookup.statistics(states)
-        return starts, pairs, _table_gradient(lookup, uses), *nothing
+            potentials = _potentials(ctx.lengths, ctx.looked_up, tables)
+            counts = _weighted_counts(potentials, gradient, known)
+        if ctx.looked_up is None:
+            return None, None, *counts
+        starts, moves, uses = counts
+        initial, matrix, *given = tables
+        found = _per(starts, initial), _per(moves, matrix)
+        return None, None, *found, *_given_gradients(given, ctx.looked_up, uses)
 
     @staticmethod
     def jvp(ctx, *_):
@@ -111,12 +102,37 @@ class Evidence(torch.autograd.Function):
         )
 
 
-def _potentials(log_initial, matrix, table, rows, values, lengths):
-    """`Potentials`, or `Compact` where the table is read by rows or values."""
-    if rows is None and values is None:
-        potentials = Potentials(log_initial, (matrix,), table, lengths)
-        return potentials if lengths is None else without_rest(potentials)
-    return Compact(log_initial, (matrix,), Lookup(table, rows, values), lengths)
+def _potentials(lengths, looked_up, tables) -> Potentials | Compact:
+    """What the tables belong to."""
+    initial, matrix, *given = tables
+    if looked_up is not None:
+        return Compact(initial, matrix, Lookup(tuple(given), *looked_up), lengths)
+    potentials = Potentials(initial, (matrix,), *given, lengths)
+    return potentials if lengths is None else without_rest(potentials)
+
+
+def _weighted_counts(
+    potentials: Potentials | Compact, weight: Tensor, known: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Expected starts, moves and uses, each sequence times its `weight`.
+
+    From the compiled loops if `known`, else differentiable.
+    """
+    if known:
+        from hmmlib.engines import compiled
+
+        passes, factor = compiled.each(potentials), weight[..., None, None]
+        states, pairs = passes.probs * factor, passes.moves * factor
+    else:
+        full = in_full(potentials)
+        states, pairs = _posteriors(full, weight)
+        if full.log_transitions[0].ndim == 2:
+            pairs = pairs.sum(-3)
+    starts = states.select(-2, 0)
+    if states.ndim == 3:
+        starts, pairs = starts.sum(0), pairs.sum(0)
+    by_table = isinstance(potentials, Compact)
+    return starts, pairs, potentials.scores.statistics(states) if by_table else states
 
 
 def _posteriors(potentials: Potentials, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,12 +154,21 @@ def _posteriors(potentials: Potentials, weight: Tensor) -> tuple[Tensor, Tensor]
     return states, pairs.nan_to_num(0.0)
 
 
-def _table_gradient(scores: Lookup, uses: Tensor) -> Tensor:
-    """d log p(x) / d table."""
-    if scores.values is None:
-        return uses
+def _per(counts: Tensor, probs: Tensor) -> Tensor:
+    """counts / probs, what d log p(x) / d probs is; 0 where the probability is 0."""
+    return counts / probs.masked_fill(probs == 0, 1.0)
+
+
+def _given_gradients(given, looked_up, uses: Tensor) -> tuple[Tensor, ...]:
+    """d log p(x) / d each table of a `Lookup`."""
+    symbols, rows, _ = looked_up
+    if symbols is not None:
+        return (_per(uses.mT, given[0]),)
+    if rows is not None:
+        return (uses,)
     mass, first, second = uses
-    precision = 1 / scores.table[1]
-    return torch.stack(
-        [precision.square() * first, precision.pow(3) * second - precision * mass]
+    precision = 1 / given[1]
+    return (
+        precision.square() * first,
+        precision.pow(3) * second - precision * mass,
     )

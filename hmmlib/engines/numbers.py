@@ -35,6 +35,16 @@ def max_finite(row):
 
 
 @compiled
+def logs_of(initial_probs, transition_matrix, probs):
+    """The logarithms of all three; of the probabilities of symbols (K, V) transposed, (V, K)."""
+    scores = np.empty(probs.shape[::-1])
+    for k in range(probs.shape[0]):
+        for v in range(probs.shape[1]):
+            scores[v, k] = np.log(probs[k, v])
+    return np.log(initial_probs), np.log(transition_matrix), scores
+
+
+@compiled
 def to_probs(log_matrix, matrix):
     """exp(log_matrix - shift) into matrix; shift, all above DENSE?, nothing lost?"""
     shift = -np.inf

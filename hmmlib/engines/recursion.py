@@ -77,12 +77,13 @@ def expected_counts(potentials: Potentials | Compact) -> Counts:
 
 def total_counts(potentials: Potentials | Compact) -> Totals:
     """Expected starts and moves of all sequences; the statistics of a `Lookup`, or p(z_t | x)."""
-    counts, scores = expected_counts(potentials), potentials.log_likelihoods
+    counts = expected_counts(potentials)
     starts, moves = counts.initial, counts.transitions
     if starts.ndim == 2:
         starts, moves = starts.sum(0), moves.sum(0)
     states = counts.states
-    uses = states if isinstance(scores, Tensor) else scores.statistics(states)
+    by_table = isinstance(potentials, Compact)
+    uses = potentials.scores.statistics(states) if by_table else states
     return Totals(counts.log_likelihood.sum(), starts, moves, uses)
 
 

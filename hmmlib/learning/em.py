@@ -15,7 +15,6 @@ from hmmlib import emissions
 from hmmlib.checks import as_count, as_number
 from hmmlib.emissions import (
     Limits,
-    Lookup,
     m_step,
     of_table,
     seen_steps,
@@ -198,8 +197,8 @@ def _refitted(
     limits: Limits,
 ) -> Distribution:
     """The emission that fits best, each observation counted by its posterior."""
-    scores, states = short.log_likelihoods, counts.uses
-    if isinstance(scores, Lookup):
+    states = counts.uses
+    if isinstance(short, Compact):
         fitted = m_step(emission, states, limits)
         if fitted is not None:
             return fitted
