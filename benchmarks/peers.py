@@ -3,8 +3,9 @@
     make bench            # or: python benchmarks/peers.py [--quick]
 
 Every task goes from observations and ready parameters to the answer. All libraries take
-turns in one process, after a first call that compiles and is not counted; a turn is a fiftieth
-of a second, or one call if that takes longer; the table holds medians of all calls. A peer that is not installed leaves its column empty. Writes
+turns in one process, after a first call that compiles and is not counted. A turn is a
+fiftieth of a second, or one call where that takes longer; the table holds medians of all
+calls. A peer that is not installed leaves its column empty. Writes
 hmmlib/datasets/peers.csv, which chapter 9 shows; of a comparison that is not run the file
 keeps the rows it has:
 
@@ -363,7 +364,29 @@ def svi(steps: int, quick: bool) -> list[dict]:
             return lambda: elbo.loss_and_grads(story, guide, words)
 
         made[name] = {"SVI step": step()}
+    made["hmmlib, no Pyro"] = {"SVI step": without_pyro(words)}
     return take_turns(f"K2 T{steps}", "story", ("SVI step",), made, quick)
+
+
+def without_pyro(words: torch.Tensor) -> Callable:
+    """The same loss and gradients from the likelihood alone, where Pyro's guide starts."""
+    guide = AutoDelta(poutine.block(pyro_models.marginal_story, expose=TABLES))
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    guide(words)
+    tables = {name: table.detach() for name, table in guide.median().items()}
+    told = poutine.condition(pyro_models.marginal_story, tables)
+    sites = poutine.trace(told).get_trace(words)
+    sites.compute_log_prob()
+    prior = sum(sites.nodes[name]["log_prob_sum"] for name in TABLES).item()
+
+    def step():
+        leaves = [tables[name].clone().requires_grad_() for name in TABLES]
+        loss = -HMM(*leaves).log_likelihood(words[0]) - prior
+        torch.autograd.grad(loss, leaves)
+        return float(loss)
+
+    return step
 
 
 def take_turns(size, emission, tasks, made, quick) -> list[dict]:

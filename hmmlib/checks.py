@@ -197,10 +197,15 @@ def as_probs(name: str, values, shape: str) -> Tensor:
 
 def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
     """Raise ValueError unless each row is a distribution."""
+    try:  # numpy takes a third of the time, but it cannot read on a GPU or in torch.func
+        values = probs.numpy()
+    except (TypeError, RuntimeError):
+        values = probs
+    # False for NaN, too
+    if values.min() >= 0 and (abs(values.sum(-1) - 1) <= tolerance).all():
+        return
     sums = probs.sum(-1)
     off = (sums - 1).abs() > tolerance
-    if probs.amin() >= 0 and not off.any():  # False for NaN, too
-        return
     wrong = ~((probs >= 0) & probs.isfinite())
     if wrong.any():
         where = wrong.nonzero()[0].tolist()

@@ -129,7 +129,8 @@ class HMM:
             and observations.shape[1:] == shape
             and observations.dtype in (torch.int64, like.dtype)
             and observations.device == like.device
-            and len(observations)
+            and observations.ndim > 0
+            and len(observations) > 0
         ):  # one sequence, in need of nothing
             found, values = Observed(observations), observations
         else:

@@ -1,5 +1,6 @@
 """A batch answers as its sequences do alone, whatever lies behind their ends."""
 
+import numpy as np
 import pytest
 import torch
 from random_models import one_sequence, random_potentials, rows
@@ -123,9 +124,20 @@ def test_threads_share_the_sequences():
         torch.set_num_threads(before)
     for one, four in zip(alone, together, strict=True):
         assert_close(one, four, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "lengths, cut",
+    [
+        ([5] * 10, [(0, 3, 0), (3, 7, 1), (7, 10, 2)]),
+        ([1, 1, 1, 1, 1, 1, 6, 6], [(0, 6, 0), (6, 7, 1), (7, 8, 2)]),
+        ([100, 1, 1], [(0, 0, 0), (0, 1, 1), (1, 3, 2)]),
+    ],
+)
+def test_threads_share_the_steps_evenly(lengths, cut):
     done = []
-    in_parallel(lambda *each: done.append(each), 10, 3)
-    assert sorted(done) == [(0, 3, 0), (3, 6, 1), (6, 10, 2)]
+    in_parallel(lambda *each: done.append(each), np.array(lengths), 3)
+    assert sorted(done) == cut
 
 
 def test_a_thread_has_to_be_worth_it():
@@ -135,7 +147,7 @@ def test_a_thread_has_to_be_worth_it():
     assert num_shares(10, 1e15, 4) == 4
     assert num_shares(3, 1e15, 4) == 3
     done = []
-    in_parallel(lambda *each: done.append(each), 7, 1)
+    in_parallel(lambda *each: done.append(each), np.ones(7), 1)
     assert done == [(0, 7, 0)]
 
 

@@ -28,7 +28,7 @@ from hmmlib.engines.recursion import probs, uniform
 from hmmlib.engines.threads import WORK, in_parallel, num_shares, shares_of
 from hmmlib.recursion import Potentials
 
-FEW, FEW_BEST = 8, 6  # states up to which the loops of `few` and `few_best` are faster
+FEW, FEW_BEST = 8, 7  # states up to which the loops of `few` and `few_best` are faster
 NO_PROBS = np.empty((0, 0, 0))
 
 
@@ -97,7 +97,7 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     if num == 1:
         take(*zeros, *arrays, 0, 1, log_joint, states)
     else:
-        in_parallel(work, num, shares_of(num, steps, size))
+        in_parallel(work, arrays.lengths, shares_of(num, steps, size))
     if single:
         log_joint, states = log_joint.reshape(()), states[0]
     best, dtype = torch.from_numpy(log_joint), potentials[0].dtype
@@ -125,7 +125,7 @@ def sample_states(
 
     cost = float(num_samples) * num * steps * (size + 10)
     shares = num_shares(num_samples, cost, torch.get_num_threads())
-    in_parallel(work, num_samples, shares)
+    in_parallel(work, np.ones(num_samples), shares)
     return torch.from_numpy(states[:, 0] if single else states)
 
 
@@ -204,7 +204,7 @@ def _in_logs(arrays: Arrays, shape: tuple[int, int, int]) -> tuple[np.ndarray, .
     def work(first, last, share):
         in_logs.messages(*arrays, first, last, *answers)
 
-    in_parallel(work, shape[0], shares_of(*shape))
+    in_parallel(work, arrays.lengths, shares_of(*shape))
     return answers
 
 
@@ -250,7 +250,7 @@ def _run(
             counts = probs[0], *counts
         take(*arrays, first, last, slot, evidence, exact, *counts)
 
-    in_parallel(work, num, shares)
+    in_parallel(work, arrays.lengths, shares)
     return evidence, exact, wanted, starts, moves, uses
 
 

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 WORK = 5e5  # multiplications that are worth a second thread
@@ -23,15 +24,20 @@ def shares_of(num: int, steps: int, size: int) -> int:
     return num_shares(num, cost, torch.get_num_threads())
 
 
-def in_parallel(work, num_sequences: int, shares: int) -> None:
-    """`work(first, last, share)` for all sequences, a thread for each share.
+def in_parallel(work, lengths: np.ndarray, shares: int) -> None:
+    """`work(first, last, share)` for all sequences, a thread for each share of the steps.
 
     Compiled loops release the interpreter's lock, so plain threads suffice.
     """
     if shares == 1:
-        work(0, num_sequences, 0)
+        work(0, len(lengths), 0)
         return
-    edges = [num_sequences * share // shares for share in range(shares + 1)]
+    steps = np.cumsum(lengths)
+    middle = (
+        steps - lengths / 2
+    )  # a sequence belongs to the share that its middle lies in
+    inner = np.searchsorted(middle, steps[-1] / shares * np.arange(1, shares))
+    edges = [0, *inner.tolist(), len(lengths)]
     ranges = [(*edge, share) for share, edge in enumerate(itertools.pairwise(edges))]
     threads = [threading.Thread(target=work, args=each) for each in ranges[1:]]
     for thread in threads:
