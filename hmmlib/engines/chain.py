@@ -63,7 +63,8 @@ def passes(
         evaluate(table, values, 0, 0, len(table), likelihoods, shifts)
     keep = counting or len(smoothed) > 0 or len(filtered) > 0
     alpha = np.empty((lengths.max() if keep else 1, size))
-    matrix, turned = np.empty((size, size)), np.empty((size, size))
+    width = padded(size)
+    matrix, turned = np.zeros((width, width)), np.zeros((width, width))
     for n in range(first, last):
         if len(smoothed):
             alpha = smoothed[n]
@@ -82,12 +83,18 @@ def passes(
                 starts, moves, uses)  # fmt: skip
 
 
+@inlined
+def padded(size):
+    """As many entries as fill whole vectors; those beyond `size` stay 0, and cost less."""
+    return size if size <= 8 else (size + 3) // 4 * 4
+
+
 @compiled
 def forward(log_initial, log_transitions, table, rows, values, base, n, end, matrix,
             turned, likelihoods, shifts, keep, alpha):  # fmt: skip
     """alpha[t+1] = (alpha[t] @ transition) * likelihood[t+1]; log p(x), and exact?"""
     size, varying = len(log_initial), len(log_transitions) > 1
-    message, entered = np.empty(size), np.empty(size)
+    message, entered = np.zeros(len(matrix)), np.zeros(len(matrix))
     shift, dense, exact = to_probs(log_transitions[0], matrix)
     turned[:] = matrix.T
     total, norm = max_finite(log_initial), 1.0
@@ -133,9 +140,10 @@ def backward(log_transitions, table, rows, values, base, n, end, into, alpha, ma
     """beta[t] = transition @ (likelihood[t+1] * beta[t+1]), and what alpha makes of it."""
     size, varying, counting = alpha.shape[1], len(log_transitions) > 1, len(moves) > 0
     # Nothing is entered from the last step: `onward` begins with zeros.
-    beta, onward, probs = np.ones(size), np.zeros(size), np.empty((1, size))
-    left = np.zeros((BLOCK if counting else 1, size))  # alpha, and what it is moved to
-    entered, pairs = np.zeros_like(left), np.zeros((size, size))
+    width, probs = len(matrix), np.empty((1, size))
+    beta, onward = np.ones(width), np.zeros(width)
+    left = np.zeros((BLOCK if counting else 1, width))  # alpha, and what it is moved to
+    entered, pairs = np.zeros_like(left), np.zeros((width, width))
     for t in range(end - 1, -1, -1):
         if t < end - 1:
             if varying:
@@ -175,14 +183,14 @@ def backward(log_transitions, table, rows, values, base, n, end, into, alpha, ma
         if largest < 1e-10 or largest > 1e10:
             onward /= largest
     if counting and not varying:
-        moves[into] += pairs * matrix
+        moves[into] += (pairs * matrix)[:size, :size]
 
 
 @compiled
 def add_pairs(left, entered, slot, matrix, moves, into):
     """moves[i, j] += left[i] * matrix[i, j] * entered[j], of one step."""
-    for i in range(len(matrix)):
-        for j in range(len(matrix)):
+    for i in range(moves.shape[1]):
+        for j in range(moves.shape[1]):
             moves[into, i, j] += left[slot, i] * matrix[i, j] * entered[slot, j]
 
 
@@ -194,13 +202,15 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
     No maximum is stored with where it came from: the scores of one column are computed
     again along the path, which costs 1/K of the way there.
     """
-    num, delta = len(lengths), np.empty((states.shape[1], len(log_initial)))
+    num, width = len(lengths), padded(len(log_initial))
+    delta = np.full((states.shape[1], width), -np.inf)
+    matrix, entered = np.full((width, width), -np.inf), np.full(width, -np.inf)
     table = densities(scores) if len(values) else scores
     for n in range(first, last):
         end = lengths[n]
         base = n if len(rows) + len(values) else n * (len(scores) // num)
         best_messages(log_initial, log_transitions, table, rows, values, base, n, end,
-                      delta)  # fmt: skip
+                      matrix, entered, delta)  # fmt: skip
         at = np.argmax(delta[end - 1])
         log_joint[n] = delta[end - 1, at]
         states[n, end:] = -1
@@ -214,14 +224,15 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
 
 
 @compiled
-def best_messages(
-    log_initial, log_transitions, table, rows, values, base, n, end, delta
-):
+def best_messages(log_initial, log_transitions, table, rows, values, base, n, end,
+                  matrix, entered, delta):  # fmt: skip
     """delta of all steps."""
-    size, entered = len(log_initial), log_initial.copy()
+    size, varying = len(log_initial), len(log_transitions) > 1
+    entered[:size] = log_initial
     for t in range(end):
         if t > 0:
-            matrix = log_transitions[t - 1 if len(log_transitions) > 1 else 0]
+            if varying or t == 1:
+                matrix[:size, :size] = log_transitions[t - 1 if varying else 0]
             move_best(delta[t - 1], matrix, entered)
         if len(values):
             here, seen = values[n, t], values[n, t] == values[n, t]
@@ -240,7 +251,7 @@ def best_before(delta, log_transitions, t, at):
     """The state that the best path to state `at` leaves at step `t`."""
     varying = t if len(log_transitions) > 1 else 0
     best, chosen = -np.inf, 0
-    for i in range(delta.shape[1]):
+    for i in range(log_transitions.shape[1]):
         score = delta[t, i] + log_transitions[varying, i, at]
         chosen = i if score > best else chosen
         best = score if score > best else best
