@@ -24,7 +24,10 @@ class Arrays(NamedTuple):
 
 
 def arrays_of(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
-    """The arrays; N, T, K; and whether it is one sequence and no batch."""
+    """The arrays; N, T, K; and whether it is one sequence and no batch.
+
+    Raises ValueError for tensors without numbers, as inside of `torch.func.vmap`.
+    """
     initial, matrix, scores, lengths = potentials
     rows, values = NO_ROWS, NO_VALUES
     try:
