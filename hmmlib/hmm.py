@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from hmmlib.belief import Belief, belief_of
 from hmmlib.checks import as_count, as_probs, as_seed, told
 from hmmlib.emissions import (
     as_emission,
@@ -212,6 +213,14 @@ class HMM:
         num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
         short = self.compact(observations, lengths, observed)
         return (engine or pick(short)).sample_states(short, num_samples, seed)
+
+    def belief(self, lag: int = 0) -> Belief:
+        """What is known before the first observation; its `observe` takes one at a time.
+
+        With a `lag`, `Belief.lagged_probs` tells of the state that many steps ago.
+        """
+        parts = (self.initial_probs,), (self.transition_matrix,), self.emission
+        return belief_of(*parts, lambda x_t: self.read([x_t]).values, lag)
 
     def stationary_probs(self) -> Tensor:
         """pi = pi A, (K,): how often the chain is in each state, in the long run.

@@ -35,13 +35,19 @@ def max_finite(row):
 
 
 @compiled
-def logs_of(initial_probs, transition_matrix, probs):
-    """The logarithms of all three; of the probabilities of symbols (K, V) transposed, (V, K)."""
+def logs_of_symbols(probs):
+    """(K, V) probabilities as logarithms, (V, K); -inf for 0."""
     scores = np.empty(probs.shape[::-1])
     for k in range(probs.shape[0]):
         for v in range(probs.shape[1]):
             scores[v, k] = np.log(probs[k, v])
-    return np.log(initial_probs), np.log(transition_matrix), scores
+    return scores
+
+
+@compiled
+def logs_of(initial_probs, transition_matrix, probs):
+    """The logarithms of all three; of the probabilities of symbols (K, V) transposed, (V, K)."""
+    return np.log(initial_probs), np.log(transition_matrix), logs_of_symbols(probs)
 
 
 @compiled

@@ -14,22 +14,9 @@ import torch
 from torch import Tensor
 
 from hmmlib import engines
+from hmmlib.engines.moves import Moves, moves_of
 from hmmlib.logs import log, logs, logsumexp
 from hmmlib.recursion import Potentials, backward, forward, leading_to, move
-
-TINY = 1e-300  # what moves that are less probable together count as
-REFILLED = 1e-250  # with joint moves above it, each state is refilled from any other
-
-
-class Arrays(NamedTuple):
-    """The moves of all chains as the compiled loops read them, padded with 0."""
-
-    sizes: np.ndarray  #: (M,)
-    moves: np.ndarray  #: (2, M, K, K), and their logarithms
-    turned: np.ndarray  #: the same, each matrix transposed
-    least: float
-    """The least probable joint move that is not forbidden; 0 if every state is refilled from
-    any other, so that sums of probabilities are exact."""
 
 
 class Chains(NamedTuple):
@@ -37,7 +24,7 @@ class Chains(NamedTuple):
 
     log_initial: Tensor  #: (*S,)
     log_matrices: tuple[Tensor, ...]  #: M of (K_m, K_m)
-    arrays: Arrays | None  #: None where the compiled loops do not serve
+    arrays: Moves | None  #: None where the compiled loops do not serve
 
 
 def chains_of(
@@ -54,21 +41,10 @@ def chains_of(
     return Chains(log_initial, logs(*matrices), arrays)
 
 
-def arrays_of(matrices: tuple[Tensor, ...]) -> Arrays | None:
+def arrays_of(matrices: tuple[Tensor, ...]) -> Moves | None:
     """The transition matrices for the compiled loops, if these can read them."""
     tables = [_as_array(matrix) for matrix in matrices]
-    if any(table is None for table in tables):
-        return None
-    sizes = np.array([len(table) for table in tables])
-    moves = np.zeros((2, len(tables), sizes.max(), sizes.max()))
-    for m, table in enumerate(tables):
-        moves[0, m, : len(table), : len(table)] = table
-    with np.errstate(divide="ignore"):
-        moves[1] = np.log(moves[0])
-    turned = np.ascontiguousarray(moves.swapaxes(2, 3))
-    least = np.prod([table[table > 0].min() for table in tables])
-    dense = all(table.all() for table in tables) and least > REFILLED
-    return Arrays(sizes, moves, turned, 0.0 if dense else max(least, TINY))
+    return None if any(table is None for table in tables) else moves_of(tables)
 
 
 def forward_block(

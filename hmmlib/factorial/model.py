@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from hmmlib import emissions
+from hmmlib.belief import Belief, belief_of
 from hmmlib.checks import as_count, as_kind, as_probs, as_seed
 from hmmlib.engines.answers import BestPath, Filtered, Smoothed
 from hmmlib.factorial import blocks
@@ -226,6 +227,11 @@ class FactorialHMM:
                 rows = [matrix[left] for matrix, left in moves]
         sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
         return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
+
+    def belief(self, lag: int = 0) -> Belief:
+        """What is known before the first observation: see `HMM.belief`."""
+        parts = self.initial_probs, self.transition_matrices, self.emission
+        return belief_of(*parts, lambda x_t: self.read([x_t]).values, lag)
 
     def stationary_probs(self) -> tuple[Tensor, ...]:
         """The stationary distribution of each chain, M of (K_m,).

@@ -1,0 +1,221 @@
+"""What is known of the state while observations arrive one by one: filter, lag, forecast.
+
+`HMM.belief()` and `FactorialHMM.belief()` give the belief before the first observation. A
+step costs the same however many came before, and nothing of them is kept, but for the last
+few of a fixed lag. A belief never changes: `observe` returns the next one, so that several
+may go on from one. It is of the model as it was when `belief()` was called, on the CPU and
+in float64, without gradients.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
+
+from hmmlib import emissions
+from hmmlib.checks import as_count
+from hmmlib.engines.moves import Moves, moves_of
+
+
+class Live(NamedTuple):
+    """What a belief needs of its model."""
+
+    initial: np.ndarray  #: (S,), log p(z_1) of each joint state
+    shape: tuple[int, ...]  #: (K_1, ..., K_M)
+    moves: Moves
+    score: Callable  #: log p(x_t | z_t) of one observation, (S,); None if it is missing
+    emission: Distribution
+    dtype: torch.dtype
+    lag: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Belief:
+    """p(z_t | x_{1:t}), one step after the other. Taught in chapter 9.
+
+    Example:
+        >>> from hmmlib import HMM
+        >>> hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+        >>> belief = hmm.belief().observe(1).observe(1)
+        >>> print(belief.num_steps, f"{belief.log_likelihood.item():.4f}")
+        2 -0.7138
+        >>> belief.forecast(2).shape
+        torch.Size([2, 2])
+    """
+
+    live: Live
+    message: (
+        np.ndarray
+    )  #: (S,), log p(z_t | x_{1:t}); log p(z_1) before any observation
+    evidence: float = 0.0  #: log p(x_{1:t})
+    num_steps: int = 0  #: t, missing observations counted
+    recent: tuple = ()  #: of the last `lag` steps before, message, and scores of the one after
+
+    def observe(self, x_t) -> "Belief":
+        """The belief after one more observation: predict, then update.
+
+        Args:
+            x_t: one observation, of the event shape of the emission: a number, a vector, or
+                a name where the model has symbols; NaN or None where it is missing.
+
+        Raises:
+            ValueError: for what no state can emit.
+        """
+        from hmmlib.engines.live import absorbed, moved  # numba takes a while to load
+
+        live, entered, recent = self.live, self.message, self.recent
+        scores = live.score(x_t)
+        if self.num_steps:
+            sizes, moves, _, least = live.moves
+            entered = moved(entered, moves, least, sizes)
+            if live.lag:
+                recent = (*recent, (self.message, scores))[-live.lag :]
+        message, gain = absorbed(entered, 0.0 * entered if scores is None else scores)
+        return Belief(live, message, self.evidence + gain, self.num_steps + 1, recent)
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """log p(x_{1:t}), shape (); 0 before the first observation, -inf if impossible."""
+        return torch.tensor(self.evidence, dtype=self.live.dtype)
+
+    @property
+    def probs(self) -> Tensor:
+        """p(z_t | x_{1:t}), (*S); before the first observation p(z_1).
+
+        Raises:
+            ValueError: for impossible observations, since no posterior exists.
+        """
+        return self._shaped(np.exp(self._possible()))
+
+    @property
+    def lagged_probs(self) -> Tensor:
+        """p(z_{t-lag} | x_{1:t}), (*S): what is known now of the state `lag` steps ago.
+
+        Of the first step as long as there are not more. `probs`, if the lag is 0.
+
+        Raises:
+            ValueError: for impossible observations, since no posterior exists.
+        """
+        from hmmlib.engines.live import absorbed, moved
+
+        self._possible()
+        if not self.recent:
+            return self.probs
+        sizes, _, turned, least = self.live.moves
+        onward = np.zeros_like(self.message)
+        for _, scores in reversed(self.recent):
+            known = onward if scores is None else onward + scores
+            onward = moved(known, turned, least, sizes)
+        return self._shaped(np.exp(absorbed(self.recent[0][0], onward)[0]))
+
+    def forecast(self, num_steps: int) -> Tensor:
+        """p(z_{t+h} | x_{1:t}) for h = 1, ..., num_steps; (num_steps, *S).
+
+        Before the first observation the first row is p(z_1).
+
+        Raises:
+            ValueError: for fewer than one step, and for impossible observations.
+        """
+        from hmmlib.engines.live import moved
+
+        num_steps = as_count("num_steps", num_steps)
+        message, rows = self._possible(), []
+        sizes, moves, _, least = self.live.moves
+        for h in range(num_steps):
+            if h or self.num_steps:
+                message = moved(message, moves, least, sizes)
+            rows.append(np.exp(message))
+        return self._shaped(np.array(rows))
+
+    def predict(self, num_steps: int) -> MixtureSameFamily:
+        """p(x_{t+h} | x_{1:t}) for h = 1, ..., num_steps, as a distribution.
+
+        Its batch_shape is (num_steps,). It is a mixture: each state's emission, weighted by
+        the probability of the state, and not the emission of the most probable one.
+        """
+        weights = self.forecast(num_steps).flatten(1)
+        emission, shape = self.live.emission, self.live.shape
+        joint = torch.unravel_index(torch.arange(weights.shape[1]), shape)
+        parts = emissions.at(emission, joint).expand(weights.shape)
+        return MixtureSameFamily(Categorical(probs=weights), parts)
+
+    def _possible(self) -> np.ndarray:
+        """The message. Raises ValueError where the observations are impossible."""
+        if self.evidence == -np.inf:
+            raise ValueError(
+                f"observations: the {self.num_steps} steps have probability 0 under this"
+                " model, no posterior exists"
+            )
+        return self.message
+
+    def _shaped(self, probs: np.ndarray) -> Tensor:
+        shape = (*probs.shape[:-1], *self.live.shape)
+        return torch.from_numpy(probs).to(self.live.dtype).reshape(shape)
+
+
+def belief_of(
+    initial_probs: tuple[Tensor, ...],
+    matrices: tuple[Tensor, ...],
+    emission: Distribution,
+    read: Callable,
+    lag: int,
+) -> Belief:
+    """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m).
+
+    `read(x_t)` checks one observation, and returns it as (1, *event_shape).
+    """
+    lag = as_count("lag", lag, least=0)
+    with torch.no_grad(), np.errstate(divide="ignore"):
+        arrays = [x.cpu().double().numpy() for x in (*initial_probs, *matrices)]
+        starts, moves = arrays[: len(initial_probs)], arrays[len(initial_probs) :]
+        initial = np.zeros(())
+        for probs in starts:
+            initial = initial[..., None] + np.log(probs)
+        shape = tuple(len(probs) for probs in starts)
+        live = Live(
+            initial.reshape(-1),
+            shape,
+            moves_of(moves),
+            _scorer(emission, read),
+            emission,
+            initial_probs[0].dtype,
+            lag,
+        )
+    return Belief(live, live.initial)
+
+
+def _scorer(emission: Distribution, read: Callable) -> Callable:
+    """log p(x_t | z_t) of one observation, (S,), read the short way where there is one."""
+    from hmmlib.engines.live import density
+    from hmmlib.engines.numbers import logs_of_symbols
+
+    def by_family(x_t) -> np.ndarray:
+        values = read(x_t)
+        with torch.no_grad():
+            scores = emissions.log_likelihoods(emission, values, torch.float64)
+        return scores.reshape(-1).cpu().numpy()
+
+    symbol = torch.zeros(1, dtype=torch.int64)
+    found = emissions.lookup(emission, symbol)
+    if found is None or found.rows is not None:
+        return by_family
+    given = [x.detach().cpu().double().numpy() for x in found.given]
+
+    def by_symbol(x_t) -> np.ndarray:
+        if type(x_t) is int and 0 <= x_t < len(table):
+            return table[x_t]
+        return by_family(x_t)
+
+    def by_density(x_t) -> np.ndarray:
+        if type(x_t) is float and abs(x_t) < np.inf:
+            return density(x_t, *given)
+        return by_family(x_t)
+
+    if found.symbols is None:
+        return by_density
+    table = logs_of_symbols(*given)
+    return by_symbol
