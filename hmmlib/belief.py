@@ -7,7 +7,7 @@ may go on from one. It is of the model as it was when `belief()` was called, on 
 in float64, without gradients.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from hmmlib import emissions
 from hmmlib.checks import as_count
 from hmmlib.engines.moves import Moves, moves_of
+from hmmlib.observations import read
 
 
 class Live(NamedTuple):
@@ -35,7 +36,7 @@ class Live(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Belief:
-    """p(z_t | x_{1:t}), one step after the other. Taught in chapter 9.
+    """p(z_t | x_{1:t}), one step after the other.
 
     Example:
         >>> from hmmlib import HMM
@@ -161,13 +162,10 @@ def belief_of(
     initial_probs: tuple[Tensor, ...],
     matrices: tuple[Tensor, ...],
     emission: Distribution,
-    read: Callable,
-    lag: int,
+    symbols: Sequence[str] | None = None,
+    lag: int = 0,
 ) -> Belief:
-    """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m).
-
-    `read(x_t)` checks one observation, and returns it as (1, *event_shape).
-    """
+    """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m)."""
     lag = as_count("lag", lag, least=0)
     with torch.no_grad(), np.errstate(divide="ignore"):
         arrays = [x.cpu().double().numpy() for x in (*initial_probs, *matrices)]
@@ -180,7 +178,7 @@ def belief_of(
             initial.reshape(-1),
             shape,
             moves_of(moves),
-            _scorer(emission, read),
+            _scorer(emission, symbols),
             emission,
             initial_probs[0].dtype,
             lag,
@@ -188,18 +186,25 @@ def belief_of(
     return Belief(live, live.initial)
 
 
-def _scorer(emission: Distribution, read: Callable) -> Callable:
+def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:
     """log p(x_t | z_t) of one observation, (S,), read the short way where there is one."""
     from hmmlib.engines.live import density
     from hmmlib.engines.numbers import logs_of_symbols
 
     def by_family(x_t) -> np.ndarray:
-        values = read(x_t)
+        values = read([x_t], emission.event_shape, symbols=symbols).values.to(device)
+        if in_a_table:
+            emissions.check_support(emission, values)
         with torch.no_grad():
             scores = emissions.log_likelihoods(emission, values, torch.float64)
-        return scores.reshape(-1).cpu().numpy()
+        scores = scores.reshape(-1).cpu().numpy()
+        if scores.max() == -np.inf:  # the check takes longer than the score
+            emissions.check_support(emission, values)
+        return scores
 
-    symbol = torch.zeros(1, dtype=torch.int64)
+    device = next(iter(emissions.parameters(emission).values())).device
+    in_a_table = bool(emissions.counted_probs(emission))
+    symbol = torch.zeros(1, dtype=torch.int64, device=device)
     found = emissions.lookup(emission, symbol)
     if found is None or found.rows is not None:
         return by_family

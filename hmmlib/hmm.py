@@ -220,7 +220,7 @@ class HMM:
         With a `lag`, `Belief.lagged_probs` tells of the state that many steps ago.
         """
         parts = (self.initial_probs,), (self.transition_matrix,), self.emission
-        return belief_of(*parts, lambda x_t: self.read([x_t]).values, lag)
+        return belief_of(*parts, self.symbols, lag)
 
     def stationary_probs(self) -> Tensor:
         """pi = pi A, (K,): how often the chain is in each state, in the long run.

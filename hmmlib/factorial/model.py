@@ -231,7 +231,7 @@ class FactorialHMM:
     def belief(self, lag: int = 0) -> Belief:
         """What is known before the first observation: see `HMM.belief`."""
         parts = self.initial_probs, self.transition_matrices, self.emission
-        return belief_of(*parts, lambda x_t: self.read([x_t]).values, lag)
+        return belief_of(*parts, lag=lag)
 
     def stationary_probs(self) -> tuple[Tensor, ...]:
         """The stationary distribution of each chain, M of (K_m,).
