@@ -43,7 +43,7 @@ class Belief:
         >>> hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
         >>> belief = hmm.belief().observe(1).observe(1)
         >>> print(belief.num_steps, f"{belief.log_likelihood.item():.4f}")
-        2 -0.7138
+        2 -0.6911
         >>> belief.forecast(2).shape
         torch.Size([2, 2])
     """
