@@ -44,6 +44,15 @@ class Totals(NamedTuple):
     uses: Tensor  #: (T, K) p(z_t | x), or the statistics of a `Lookup`: see `total_counts`
 
 
+class StayCounts(NamedTuple):
+    """How often each move and each duration is used, on average over the posterior."""
+
+    log_likelihood: Tensor  #: ()  log p(x_{1:T})
+    states: Tensor  #: (T, K)  p(z_t | x_{1:T})
+    transitions: Tensor  #: (K, K)  expected number of moves from one state to another
+    durations: Tensor  #: (K, D)  expected number of stays in each state, by duration
+
+
 class BestPath(NamedTuple):
     """The single most probable path."""
 

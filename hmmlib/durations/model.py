@@ -1,0 +1,299 @@
+"""The model of stays: how the state starts, how long it lasts, moves and what it emits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from hmmlib import engines
+from hmmlib.checks import as_count, as_probs, as_seed, as_tensor
+from hmmlib.durations import recursion
+from hmmlib.durations.recursion import Stays
+from hmmlib.emissions import draw, log_likelihoods, parameters
+from hmmlib.engines.answers import BestPath, Filtered, Smoothed, StayCounts
+from hmmlib.hmm import HMM, Sample, as_table
+from hmmlib.logs import logs
+from hmmlib.storage import load, save
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HSMM:
+    """A hidden semi-Markov model: each stay in a state lasts for a duration drawn from a table.
+
+    Letters: K states, D the longest stay, in steps. The first stay starts at step 1.
+
+    Args:
+        initial_probs: (K,), p(z_1); sums to one.
+        transition_matrix: (K, K), p(state entered | state left); rows sum to one, and the
+            diagonal is 0, since how long a stay lasts is said by `durations`. With K = 1 it
+            is [[0]], and a sequence is one stay.
+        emission: a `torch.distributions` object with batch_shape (K,), or a (K, V) matrix.
+        durations: (K, D), p(a stay in k lasts d steps) in column d - 1; rows sum to one.
+            See `poisson_durations`, `negative_binomial_durations` and `geometric_after`.
+
+    The verbs are those of `HMM`, and read observations as they do. With `censored=True` the
+    last stay may go on beyond the end: a sequence that was cut off. With `censored=False` it
+    ends there. Exact; T steps cost T · K (K + D). Ferguson 1980; Rabiner 1989, section IV.D;
+    Guédon 2003; Yu 2010. `engine=engines.recursion` answers by the recursion in PyTorch, as
+    do all verbs where a gradient is wanted.
+
+    Raises:
+        ValueError: naming the argument, what was found and what is needed; and, by the verbs
+            that ask for a posterior, for impossible observations.
+
+    Example:
+        >>> table = [[0.1, 0.9], [0.6, 0.4]]
+        >>> lamp = HSMM([1.0, 0.0], [[0, 1], [1, 0]], table, [[0, 0, 1.0], [0.5, 0.5, 0]])
+        >>> lamp.viterbi([1, 1, 1, 0, 0, 1, 1]).states
+        tensor([0, 0, 0, 1, 1, 0, 0])
+    """
+
+    initial_probs: Tensor
+    transition_matrix: Tensor
+    emission: Distribution
+    durations: Tensor
+
+    symbols = None  # observations are numbers
+    read = HMM.read
+
+    def __post_init__(self):
+        durations = as_probs("durations", self.durations, "(K, D)")
+        matrix = as_tensor("transition_matrix", self.transition_matrix)
+        one = tuple(matrix.shape) == (1, 1) and not matrix.any()
+        checked = HMM(self.initial_probs, [[1.0]] if one else matrix, self.emission)
+        initial_probs, size = checked.initial_probs, checked.num_states
+        if one:
+            matrix = torch.zeros_like(initial_probs)[:, None]
+        elif checked.transition_matrix.diagonal().any():
+            found = [round(x, 6) for x in checked.transition_matrix.diagonal().tolist()]
+            raise ValueError(
+                f"transition_matrix: got a diagonal of {found}, needs 0: a move leads to"
+                " another state, and `durations` says how long a stay lasts"
+                + ("; of one state, [[0]]" if size == 1 else "")
+            )
+        else:
+            matrix = checked.transition_matrix
+        if len(durations) != size:
+            raise ValueError(
+                f"durations: got shape {tuple(durations.shape)}, needs ({size}, D), one row"
+                " a state"
+            )
+        self.__dict__.update(
+            initial_probs=initial_probs,
+            transition_matrix=matrix,
+            emission=checked.emission,
+            durations=durations,
+        )
+
+    @property
+    def num_states(self) -> int:
+        """K."""
+        return len(self.initial_probs)
+
+    def potentials(self, *_, **__):
+        """Refused: an HSMM is no chain of `Potentials`, whose next state knows only the last.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "potentials: an HSMM has none, since a move depends on how long the stay has"
+            " lasted; needs its own verbs, such as hsmm.smooth(observations), or"
+            " hsmm.stays(observations) for hmmlib.durations.forward"
+        )
+
+    def stays(
+        self, observations, lengths=None, observed=None, *, censored=True
+    ) -> list[Stays]:
+        """The model and each of its sequences as `Stays`, ready for `hmmlib.durations`."""
+        values, lengths, *_ = self.read(observations, lengths, observed)
+        return self._rows(values, lengths, censored)[0]
+
+    def log_likelihood(
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True
+    ) -> Tensor:
+        """log p(x_{1:T}), shape () or (N,); -inf if impossible."""
+        given = observations, lengths, observed, engine, censored
+        return self._answer(lambda by, stays: (by.log_likelihood(stays),), *given)[0]
+
+    def filter(
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True
+    ) -> Filtered:
+        """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1}), (T, K), where the stay at t may go on."""
+        given = observations, lengths, observed, engine, censored
+        return Filtered(
+            *self._answer(lambda by, stays: by.filter_states(stays), *given)
+        )
+
+    def smooth(
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True
+    ) -> Smoothed:
+        """p(z_t | x_{1:T}), (T, K)."""
+        given = observations, lengths, observed, engine, censored
+        counts = self._answer(lambda by, stays: by.expected_counts(stays)[:2], *given)
+        return Smoothed(*counts)
+
+    def expected_counts(
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True
+    ) -> StayCounts:
+        """p(z_t | x_{1:T}), and the expected moves (K, K) and stays by duration (K, D).
+
+        A censored stay counts as the durations that it may have, from the least on.
+        """
+        given = observations, lengths, observed, engine, censored
+        return StayCounts(*self._answer(lambda by, x: by.expected_counts(x), *given))
+
+    def viterbi(
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True
+    ) -> BestPath:
+        """The most probable path of states and its log joint; -1 where none is possible."""
+        given = observations, lengths, observed, engine, censored
+        return BestPath(*self._answer(lambda by, stays: by.viterbi(stays), *given))
+
+    @torch.no_grad()
+    def sample_states(
+        self,
+        observations,
+        num_samples: int,
+        seed: int | None = None,
+        lengths=None,
+        observed=None,
+        engine=None,
+        *,
+        censored=True,
+    ) -> Tensor:
+        """Paths drawn from the posterior, (num_samples, T) or (num_samples, N, T)."""
+        num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+        def paths(by, stays: Stays) -> tuple[Tensor]:
+            shape = num_samples, 2 * len(stays.log_likelihoods)
+            uniforms = torch.rand(shape, dtype=torch.float64, generator=generator)
+            return (by.sample_states(stays, uniforms).mT,)  # time before samples
+
+        given = observations, lengths, observed, engine, censored
+        return self._answer(paths, *given)[0].movedim(-1, 0)
+
+    def sample(
+        self,
+        num_steps: int,
+        seed: int | None = None,
+        num_sequences: int | None = None,
+    ) -> Sample:
+        """A hidden path, its last stay cut off at the end, and what it emits.
+
+        Shapes, seeds and errors as in `HMM.sample`.
+        """
+        num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
+        count = 1 if num_sequences is None else as_count("num_sequences", num_sequences)
+        longest = self.durations.shape[1]
+        if self.num_states == 1 and not self.durations[0, num_steps - 1 :].any():
+            raise ValueError(
+                f"num_steps: got {num_steps}, needs at most {longest}: the only state is"
+                " never left, and no stay lasts longer"
+            )
+        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
+            if seed is not None:
+                torch.manual_seed(seed)
+            states = self._drawn(num_steps, count)
+            emitted = draw(self.emission, states.flatten())
+        sample = Sample(states, emitted.reshape(*states.shape, *emitted.shape[1:]))
+        return Sample(*(x[0] for x in sample)) if num_sequences is None else sample
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a JSON file: see `hmmlib.storage`."""
+        save(path, "HSMM", {name: getattr(self, name) for name in FIELDS})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "HSMM":
+        """The model that `save` wrote, to the last bit.
+
+        Raises:
+            ValueError: for a file that is damaged, of another kind, or from a later format.
+        """
+        return cls(**load(path, "HSMM"))
+
+    def __repr__(self) -> str:
+        """The tables, four digits of each number; of durations, the mean."""
+        emitted = parameters(self.emission).items()
+        steps = torch.arange(1, self.durations.shape[1] + 1).to(self.durations)
+        tables = [
+            ("initial_probs", self.initial_probs),
+            ("transition_matrix", self.transition_matrix),
+            (f"mean durations, of 1 to {len(steps)}", self.durations @ steps),
+            *((f"{type(self.emission).__name__} {name}", x) for name, x in emitted),
+        ]
+        lines = [f"{name}\n{as_table(values)}" for name, values in tables]
+        return "\n".join([f"HSMM of {self.num_states} states", *lines])
+
+    def _rows(self, values, lengths, censored) -> tuple[list[Stays], tuple[int, ...]]:
+        """Each sequence on its own; the shape of the steps, (T,) or (N, T)."""
+        survivor = self.durations.flip(1).cumsum(1).flip(1)
+        given = self.initial_probs, self.transition_matrix, self.durations, survivor
+        tables = logs(*given)
+        scores = log_likelihoods(self.emission, values, self.initial_probs.dtype)
+        steps = scores.shape[:-1]
+        rows = [scores] if len(steps) == 1 else list(scores)
+        if lengths is not None:
+            rows = [row[:end] for row, end in zip(rows, lengths.tolist(), strict=True)]
+        return [Stays(*tables, row, bool(censored)) for row in rows], steps
+
+    def _answer(
+        self, ask: Callable, observations, lengths, observed, engine, censored
+    ) -> list[Tensor]:
+        """What an engine says of each sequence, in the precision of the model; stacked.
+
+        Behind the end of a shorter sequence probabilities are 0 and states -1.
+        """
+        values, lengths, *_ = self.read(observations, lengths, observed)
+        rows, steps = self._rows(values, lengths, censored)
+        by, answers = _who_answers(engine, rows[0]), []
+        for n, row in enumerate(rows):
+            try:
+                answers.append(ask(by, row))
+            except ValueError as error:  # impossible, and of a batch: which one?
+                which = "sequence" if len(steps) == 1 else f"sequence [{n}]"
+                raise ValueError(str(error).replace("sequence", which)) from error
+        dtype, stacked = self.initial_probs.dtype, []
+        for each in zip(*answers, strict=True):
+            whole = not each[0].is_floating_point()
+            if len(steps) == 1:
+                (joined,) = each
+            elif each[0].ndim and [len(x) for x in each] == [len(r[4]) for r in rows]:
+                joined = torch.nn.utils.rnn.pad_sequence(
+                    each, batch_first=True, padding_value=-1 if whole else 0.0
+                )
+            else:
+                joined = torch.stack(each)
+            stacked.append(joined if whole else joined.to(dtype))
+        return stacked
+
+    def _drawn(self, num_steps: int, num_sequences: int) -> Tensor:
+        """Paths (N, T), drawn stay by stay."""
+        state = torch.multinomial(self.initial_probs.expand(num_sequences, -1), 1)
+        states, lasted = [], []
+        while not lasted or torch.cat(lasted, 1).sum(1).min() < num_steps:
+            states.append(state)
+            lasted.append(torch.multinomial(self.durations[state[:, 0]], 1) + 1)
+            if (
+                self.num_states == 1
+            ):  # one stay: it lasts long enough, or it would not be here
+                return state.expand(-1, num_steps)
+            state = torch.multinomial(self.transition_matrix[state[:, 0]], 1)
+        pairs = zip(torch.cat(states, 1), torch.cat(lasted, 1), strict=True)
+        return torch.stack([z.repeat_interleave(d)[:num_steps] for z, d in pairs])
+
+
+FIELDS = ("initial_probs", "transition_matrix", "emission", "durations")
+
+
+def _who_answers(engine, stays: Stays):
+    """The loops on the CPU where no gradient is wanted, or else the recursion in PyTorch."""
+    wanted = torch.is_grad_enabled() and any(x.requires_grad for x in stays[:5])
+    by_loops = stays.log_initial.device.type == "cpu" and not wanted
+    if engine in (engines.recursion, engines.gradient) or not (engine or by_loops):
+        return recursion
+    return engines.stays
