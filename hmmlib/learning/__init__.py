@@ -1,6 +1,7 @@
 """Learning the parameters: Baum-Welch, gradient ascent, starts, and which state is which."""
 
 from hmmlib.learning.align import align_states
+from hmmlib.learning.durations import fit_hsmm, hsmm_em_step
 from hmmlib.learning.em import em_step, fit_em, weighted_fit
 from hmmlib.learning.from_data import fit
 from hmmlib.learning.gradient import fit_gradient
@@ -18,8 +19,10 @@ __all__ = [
     "fit",
     "fit_em",
     "fit_gradient",
+    "fit_hsmm",
     "fit_restarts",
     "guess_emission",
+    "hsmm_em_step",
     "log_prior",
     "num_params",
     "random_starts",

@@ -62,7 +62,7 @@ def em_step(
     Rabiner 1989, eqs. 40a-c and 109-111. Taught in chapter 5.
     """
     options = as_options(hmm, learn, pseudo_count)
-    limits = Limits(options.pseudo_count, _as_scale(min_scale))
+    limits = Limits(options.pseudo_count, as_scale(min_scale))
     seen = hmm.read(observations, lengths, observed)
     short = hmm.compact(seen)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def fit_em(
     narrower than `min_scale` is widened first. `progress` shows a bar. Taught in chapter 5.
     """
     num_iters = as_count("num_iters", num_iters, least=0)
-    tolerance, min_scale = as_tolerance(tolerance), _as_scale(min_scale)
+    tolerance, min_scale = as_tolerance(tolerance), as_scale(min_scale)
     learn, pseudo_count = as_options(hmm, learn, pseudo_count)
     dtype, model = hmm.initial_probs.dtype, cast(hmm, torch.float64)
     if "emission" in learn and min_scale:
@@ -204,6 +204,13 @@ def _refitted(
             return fitted
         # The statistics do not suffice: every step is needed.
         states = pick(short).expected_counts(short).states
+    return refitted(emission, seen, states, limits)
+
+
+def refitted(
+    emission: Distribution, seen: Observed, states: Tensor, limits: Limits
+) -> Distribution:
+    """The emission that fits best where step t counts p(z_t | x), (T, K) or (N, T, K)."""
     values = seen.values.to(states.dtype)
     there = seen_steps(emission, values)
     if seen.lengths is not None:
@@ -212,6 +219,6 @@ def _refitted(
     return emissions.fit(emission, values[there], states[there], limits)
 
 
-def _as_scale(min_scale: float) -> float:
+def as_scale(min_scale: float) -> float:
     needs = "a standard deviation of at least 0"
     return as_number("min_scale", min_scale, needs, lambda x: 0 <= x < torch.inf)

@@ -1,6 +1,7 @@
 """What a fit returns, and the options that all of them share."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -30,12 +31,18 @@ class Options(NamedTuple):
     pseudo_count: float = 0.0
 
 
-def as_options(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Options:
-    """Raises TypeError for what is no HMM, ValueError for parts that there are not."""
-    as_instance("hmm", hmm, HMM)
+def as_options(
+    hmm: HMM,
+    learn: Collection[str],
+    pseudo_count: float,
+    kind: type = HMM,
+    parts: tuple[str, ...] = PARTS,
+) -> Options:
+    """Raises TypeError for what is no `kind`, ValueError for parts that there are not."""
+    as_instance(kind.__name__.lower(), hmm, kind)
     among = isinstance(learn, list | tuple | set | frozenset | dict) and len(learn)
-    if not among or not all(isinstance(part, str) and part in PARTS for part in learn):
-        raise ValueError(f"learn: got {told(learn)}, needs some of {PARTS}")
+    if not among or not all(isinstance(part, str) and part in parts for part in learn):
+        raise ValueError(f"learn: got {told(learn)}, needs some of {parts}")
     needs = f"a number of at least 0, and at most {MOST:,}"
     fits = as_number("pseudo_count", pseudo_count, needs, lambda x: 0 <= x <= MOST)
     return Options(learn, fits)
@@ -67,12 +74,8 @@ def cast(hmm: HMM, dtype: torch.dtype) -> HMM:
     if dtype == hmm.initial_probs.dtype:
         return hmm
     emitted = {name: x.to(dtype) for name, x in parameters(hmm.emission).items()}
-    return HMM(
-        hmm.initial_probs.to(dtype),
-        hmm.transition_matrix.to(dtype),
-        rebuilt(hmm.emission, emitted),
-        hmm.symbols,
-    )
+    tables = {k: x.to(dtype) for k, x in vars(hmm).items() if isinstance(x, Tensor)}
+    return replace(hmm, emission=rebuilt(hmm.emission, emitted), **tables)
 
 
 def report(
