@@ -6,6 +6,7 @@ inference      the questions, asked of `Potentials`; engines, who answers them
 observations   what was observed; emissions, what a state emits, a family a file
 learning       Baum-Welch, gradient ascent, starts, which state is which
 factorial      several chains, one observation
+durations      states that last for explicit durations
 nilm           a house's power, split among its appliances
 pyro_models    the same stories in Pyro
 draw, plot     graphical models; figures of sequences and posteriors

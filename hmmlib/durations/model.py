@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn.utils.rnn import pad_sequence
 
 from hmmlib import engines
 from hmmlib.checks import as_count, as_probs, as_seed, as_tensor
@@ -110,7 +111,14 @@ class HSMM:
     ) -> list[Stays]:
         """The model and each of its sequences as `Stays`, ready for `hmmlib.durations`."""
         values, lengths, *_ = self.read(observations, lengths, observed)
-        return self._rows(values, lengths, censored)[0]
+        survivor = self.durations.flip(1).cumsum(1).flip(1)
+        given = self.initial_probs, self.transition_matrix, self.durations, survivor
+        tables = logs(*given)
+        scores = log_likelihoods(self.emission, values, self.initial_probs.dtype)
+        rows = [scores] if scores.ndim == 2 else list(scores)
+        if lengths is not None:
+            rows = [row[:end] for row, end in zip(rows, lengths.tolist(), strict=True)]
+        return [Stays(*tables, row, bool(censored)) for row in rows]
 
     def log_likelihood(
         self, observations, lengths=None, observed=None, engine=None, *, censored=True
@@ -205,7 +213,7 @@ class HSMM:
 
     def save(self, path: str | Path) -> None:
         """Write the model to a JSON file: see `hmmlib.storage`."""
-        save(path, "HSMM", {name: getattr(self, name) for name in FIELDS})
+        save(path, "HSMM", vars(self))
 
     @classmethod
     def load(cls, path: str | Path) -> "HSMM":
@@ -229,18 +237,6 @@ class HSMM:
         lines = [f"{name}\n{as_table(values)}" for name, values in tables]
         return "\n".join([f"HSMM of {self.num_states} states", *lines])
 
-    def _rows(self, values, lengths, censored) -> tuple[list[Stays], tuple[int, ...]]:
-        """Each sequence on its own; the shape of the steps, (T,) or (N, T)."""
-        survivor = self.durations.flip(1).cumsum(1).flip(1)
-        given = self.initial_probs, self.transition_matrix, self.durations, survivor
-        tables = logs(*given)
-        scores = log_likelihoods(self.emission, values, self.initial_probs.dtype)
-        steps = scores.shape[:-1]
-        rows = [scores] if len(steps) == 1 else list(scores)
-        if lengths is not None:
-            rows = [row[:end] for row, end in zip(rows, lengths.tolist(), strict=True)]
-        return [Stays(*tables, row, bool(censored)) for row in rows], steps
-
     def _answer(
         self, ask: Callable, observations, lengths, observed, engine, censored
     ) -> list[Tensor]:
@@ -248,27 +244,26 @@ class HSMM:
 
         Behind the end of a shorter sequence probabilities are 0 and states -1.
         """
-        values, lengths, *_ = self.read(observations, lengths, observed)
-        rows, steps = self._rows(values, lengths, censored)
-        by, answers = _who_answers(engine, rows[0]), []
+        seen = self.read(observations, lengths, observed)
+        rows, answers = self.stays(seen, censored=censored), []
+        single = seen.values.ndim == 1 + len(self.emission.event_shape)
+        by, lengths = _who_answers(engine, rows[0]), [len(row[4]) for row in rows]
         for n, row in enumerate(rows):
             try:
                 answers.append(ask(by, row))
             except ValueError as error:  # impossible, and of a batch: which one?
-                which = "sequence" if len(steps) == 1 else f"sequence [{n}]"
+                which = "sequence" if single else f"sequence [{n}]"
                 raise ValueError(str(error).replace("sequence", which)) from error
-        dtype, stacked = self.initial_probs.dtype, []
+        stacked = []
         for each in zip(*answers, strict=True):
-            whole = not each[0].is_floating_point()
-            if len(steps) == 1:
-                (joined,) = each
-            elif each[0].ndim and [len(x) for x in each] == [len(r[4]) for r in rows]:
-                joined = torch.nn.utils.rnn.pad_sequence(
-                    each, batch_first=True, padding_value=-1 if whole else 0.0
-                )
+            if each[0].is_floating_point():
+                each = [x.to(self.initial_probs.dtype) for x in each]
+            if [len(x) if x.ndim else 0 for x in each] == lengths:  # an axis of time
+                blank = 0.0 if each[0].is_floating_point() else -1
+                joined = pad_sequence(each, batch_first=True, padding_value=blank)
             else:
-                joined = torch.stack(each)
-            stacked.append(joined if whole else joined.to(dtype))
+                joined = torch.stack(list(each))
+            stacked.append(joined[0] if single else joined)
         return stacked
 
     def _drawn(self, num_steps: int, num_sequences: int) -> Tensor:
@@ -285,9 +280,6 @@ class HSMM:
             state = torch.multinomial(self.transition_matrix[state[:, 0]], 1)
         pairs = zip(torch.cat(states, 1), torch.cat(lasted, 1), strict=True)
         return torch.stack([z.repeat_interleave(d)[:num_steps] for z, d in pairs])
-
-
-FIELDS = ("initial_probs", "transition_matrix", "emission", "durations")
 
 
 def _who_answers(engine, stays: Stays):

@@ -62,9 +62,9 @@ def geometric_after(least, stay, max_duration: int) -> Tensor:
             and where D cuts off more than a hundredth.
 
     Example:
-        >>> geometric_after([1, 3], [0.1, 0.0], max_duration=4)
-        tensor([[0.9001, 0.0900, 0.0090, 0.0009],
-                [0.0000, 0.0000, 1.0000, 0.0000]], dtype=torch.float64)
+        >>> geometric_after([1, 3], [0.5, 0.0], max_duration=8)[:, :5]
+        tensor([[0.5020, 0.2510, 0.1255, 0.0627, 0.0314],
+                [0.0000, 0.0000, 1.0000, 0.0000, 0.0000]], dtype=torch.float64)
     """
     least, stay = _each_state(least=least, stay=stay)
     whole = (least >= 1) & (least == least.floor())

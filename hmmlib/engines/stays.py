@@ -44,10 +44,10 @@ def forward(initial, transitions, durations, survivor, scores, entering, leaving
     )  # the latest stay comes first
     lasts, survives = np.exp(durations), np.exp(survivor)
     matrices, weights = np.empty((2, size, size)), np.empty(longest)
-    shift, total = prepare(transitions[0], matrices), 0.0
+    shift, here, total = prepare(transitions[0], matrices), np.empty((1, size)), 0.0
     entering[0] = initial
     for t in range(num_steps):
-        at, n, norm = num_steps - 1 - t, min(longest, t + 1), -np.inf
+        at, n = num_steps - 1 - t, min(longest, t + 1)
         if t > 0:
             sums(leaving, t - 1, transitions, 0, 0, matrices, shift, entering[t])
         for k in range(size):
@@ -56,7 +56,8 @@ def forward(initial, transitions, durations, survivor, scores, entering, leaving
             top = relative(began, weights[:n])
             leaving[t, k] = log_sum(began, durations[k], weights, lasts[k], top)
             predicted[t, k] = log_sum(began, survivor[k], weights, survives[k], top)
-            norm = log_add(norm, predicted[t, k] + scores[t, k])
+            here[0, k] = predicted[t, k] + scores[t, k]
+        norm = logsumexp(here, 0)
         if norm == -np.inf:
             return norm
         total += norm
@@ -187,13 +188,6 @@ def log_sum(window, log_probs, weights, probs, top):
         for i in range(len(window)):
             total += np.exp(window[i] + log_probs[i] - best)
     return best + np.log(total) if best > -np.inf else best
-
-
-@compiled
-def log_add(a, b):
-    """log(exp(a) + exp(b))."""
-    high, low = max(a, b), min(a, b)
-    return high + np.log1p(np.exp(low - high)) if low > -np.inf else high
 
 
 @compiled
