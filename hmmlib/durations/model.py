@@ -269,14 +269,13 @@ class HSMM:
     def _drawn(self, num_steps: int, num_sequences: int) -> Tensor:
         """Paths (N, T), drawn stay by stay."""
         state = torch.multinomial(self.initial_probs.expand(num_sequences, -1), 1)
-        states, lasted = [], []
-        while not lasted or torch.cat(lasted, 1).sum(1).min() < num_steps:
+        if self.num_states == 1:  # one stay, which lasts to the end
+            return state.expand(-1, num_steps)
+        states, lasted, drawn = [], [], torch.zeros_like(state)
+        while drawn.min() < num_steps:
             states.append(state)
             lasted.append(torch.multinomial(self.durations[state[:, 0]], 1) + 1)
-            if (
-                self.num_states == 1
-            ):  # one stay: it lasts long enough, or it would not be here
-                return state.expand(-1, num_steps)
+            drawn = drawn + lasted[-1]
             state = torch.multinomial(self.transition_matrix[state[:, 0]], 1)
         pairs = zip(torch.cat(states, 1), torch.cat(lasted, 1), strict=True)
         return torch.stack([z.repeat_interleave(d)[:num_steps] for z, d in pairs])
