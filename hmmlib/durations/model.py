@@ -193,7 +193,8 @@ class HSMM:
     ) -> Sample:
         """A hidden path, its last stay cut off at the end, and what it emits.
 
-        Shapes, seeds and errors as in `HMM.sample`.
+        Shapes and seeds as in `HMM.sample`. Raises ValueError for fewer than one step or
+        sequence, and for a single state that cannot last so long.
         """
         num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
         count = 1 if num_sequences is None else as_count("num_sequences", num_sequences)
