@@ -220,5 +220,6 @@ def refitted(
 
 
 def as_scale(min_scale: float) -> float:
+    """`min_scale` as a number of at least 0, finite. Raises ValueError."""
     needs = "a standard deviation of at least 0"
     return as_number("min_scale", min_scale, needs, lambda x: 0 <= x < torch.inf)
