@@ -27,11 +27,11 @@ class Live(NamedTuple):
 
     initial: np.ndarray  #: (S,), log p(z_1) of each joint state
     shape: tuple[int, ...]  #: (K_1, ..., K_M)
-    moves: Moves
-    score: Callable  #: log p(x_t | z_t) of one observation, (S,); None if it is missing
-    emission: Distribution
-    dtype: torch.dtype
-    lag: int
+    moves: Moves  #: of each chain
+    score: Callable  #: log p(x_t | z_t) of one observation, (S,); 0 if it is missing
+    emission: Distribution  #: batch_shape (K_1, ..., K_M)
+    dtype: torch.dtype  #: of the answers
+    lag: int  #: how many steps are kept for `Belief.lagged_probs`
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -75,7 +75,7 @@ class Belief:
             entered = moved(entered, moves, least, sizes)
             if live.lag:
                 recent = (*recent, (self.message, scores))[-live.lag :]
-        message, gain = absorbed(entered, 0.0 * entered if scores is None else scores)
+        message, gain = absorbed(entered, scores)
         return Belief(live, message, self.evidence + gain, self.num_steps + 1, recent)
 
     @property
@@ -109,8 +109,7 @@ class Belief:
         sizes, _, turned, least = self.live.moves
         onward = np.zeros_like(self.message)
         for _, scores in reversed(self.recent):
-            known = onward if scores is None else onward + scores
-            onward = moved(known, turned, least, sizes)
+            onward = moved(onward + scores, turned, least, sizes)
         return self._shaped(np.exp(absorbed(self.recent[0][0], onward)[0]))
 
     def forecast(self, num_steps: int) -> Tensor:
