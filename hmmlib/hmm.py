@@ -127,6 +127,8 @@ class HMM:
         if (
             lengths is observed is None
             and type(observations) is Tensor
+            and not observations.is_nested
+            and observations.layout is torch.strided
             and observations.shape[1:] == shape
             and observations.dtype in (torch.int64, like.dtype)
             and observations.device == like.device

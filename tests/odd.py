@@ -32,6 +32,7 @@ ODD = [
     [-1, -1], [1e308, 1e308], [5e-324, 1.0], range(3), (1, 2), len,
     torch.tensor([]), torch.tensor(0.5), torch.zeros(2, 3, 4), torch.tensor([1 + 2j, 3]),
     torch.tensor([True, False]), torch.empty(3, device="meta"), torch.eye(2).to_sparse(),
+    torch.tensor([0, 1]).to_sparse(),
     torch.tensor([0.5, 0.5], dtype=HALF), torch.tensor([0.5, 0.5]).bfloat16(),
     torch.tensor([0.5, 0.5]).to(torch.float8_e4m3fn), [torch.zeros(2), torch.zeros(3)],
     torch.tensor([0.5, 0.5], requires_grad=True), torch.ones(()).expand(2),
