@@ -1,6 +1,6 @@
 """What is known of the state while observations arrive one by one: filter, lag, forecast.
 
-`HMM.belief()` and `FactorialHMM.belief()` give the belief before the first observation. A
+`belief()` of an `HMM`, `FactorialHMM` or `HSMM` is the belief before the first observation. A
 step costs the same however many came before, and nothing of them is kept, but for the last
 few of a fixed lag. A belief never changes: `observe` returns the next one, so that several
 may go on from one. It is of the model as it was when `belief()` was called, on the CPU and
@@ -18,16 +18,17 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from hmmlib import emissions
 from hmmlib.checks import as_count
-from hmmlib.engines.moves import Moves, moves_of
+from hmmlib.engines.moves import moves_of
 from hmmlib.observations import read
 
 
 class Live(NamedTuple):
     """What a belief needs of its model."""
 
-    initial: np.ndarray  #: (S,), log p(z_1) of each joint state
+    initial: np.ndarray  #: (S,), log p(z_1) of each joint state; (K · D,) of an HSMM
     shape: tuple[int, ...]  #: (K_1, ..., K_M)
-    moves: Moves  #: of each chain
+    move: Callable  #: log p(z_{t+1}) from log p(z_t)
+    turn: Callable  #: log p(what follows | z_t) from the same given z_{t+1}
     score: Callable  #: log p(x_t | z_t) of one observation, (S,); 0 if it is missing
     emission: Distribution  #: batch_shape (K_1, ..., K_M)
     dtype: torch.dtype  #: of the answers
@@ -49,9 +50,9 @@ class Belief:
     """
 
     live: Live
-    message: (
-        np.ndarray
-    )  #: (S,), log p(z_t | x_{1:t}); log p(z_1) before any observation
+    message: np.ndarray
+    """(S,), log p(z_t | x_{1:t}); log p(z_1) before any observation. Of an HSMM (K · D,): of
+    each state, the stay having lasted for 1, ..., D steps."""
     evidence: float = 0.0  #: log p(x_{1:t})
     num_steps: int = 0  #: t, missing observations counted
     recent: tuple = ()  #: of the last `lag` steps before, message, and scores of the one after
@@ -66,13 +67,12 @@ class Belief:
         Raises:
             ValueError: for what no state can emit.
         """
-        from hmmlib.engines.live import absorbed, moved  # numba takes a while to load
+        from hmmlib.engines.live import absorbed  # numba takes a while to load
 
         live, entered, recent = self.live, self.message, self.recent
         scores = live.score(x_t)
         if self.num_steps:
-            sizes, moves, _, least = live.moves
-            entered = moved(entered, moves, least, sizes)
+            entered = live.move(entered)
             if live.lag:
                 recent = (*recent, (self.message, scores))[-live.lag :]
         message, gain = absorbed(entered, scores)
@@ -101,15 +101,15 @@ class Belief:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        from hmmlib.engines.live import absorbed, moved
+        from hmmlib.engines.live import absorbed
 
         self._possible()
         if not self.recent:
             return self.probs
-        sizes, _, turned, least = self.live.moves
         onward = np.zeros_like(self.message)
         for _, scores in reversed(self.recent):
-            onward = moved(onward + scores, turned, least, sizes)
+            each = np.repeat(scores, len(onward) // len(scores))
+            onward = self.live.turn(onward + each)
         return self._shaped(np.exp(absorbed(self.recent[0][0], onward)[0]))
 
     def forecast(self, num_steps: int) -> Tensor:
@@ -118,18 +118,22 @@ class Belief:
         Before the first observation the first row is p(z_1).
 
         Raises:
-            ValueError: for fewer than one step, and for impossible observations.
+            ValueError: for fewer than one step, for impossible observations, and for more
+                steps than the one stay of an HSMM of one state can last.
         """
-        from hmmlib.engines.live import moved
-
         num_steps = as_count("num_steps", num_steps)
         message, rows = self._possible(), []
-        sizes, moves, _, least = self.live.moves
         for h in range(num_steps):
             if h or self.num_steps:
-                message = moved(message, moves, least, sizes)
+                message = self.live.move(message)
             rows.append(np.exp(message))
-        return self._shaped(np.array(rows))
+        totals = np.sum(rows, 1, keepdims=True)
+        if not totals.all():
+            raise ValueError(
+                f"num_steps: got {num_steps}, needs at most {np.count_nonzero(totals)}: the"
+                " only state is never left, and no stay lasts longer"
+            )
+        return self._shaped(rows / totals)
 
     def predict(self, num_steps: int) -> MixtureSameFamily:
         """p(x_{t+h} | x_{1:t}) for h = 1, ..., num_steps, as a distribution.
@@ -154,7 +158,8 @@ class Belief:
 
     def _shaped(self, probs: np.ndarray) -> Tensor:
         shape = (*probs.shape[:-1], *self.live.shape)
-        return torch.from_numpy(probs).to(self.live.dtype).reshape(shape)
+        probs = probs.reshape(*shape, -1).sum(-1)  # however long the stay has lasted
+        return torch.from_numpy(probs).to(self.live.dtype)
 
 
 def belief_of(
@@ -165,24 +170,43 @@ def belief_of(
     lag: int = 0,
 ) -> Belief:
     """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m)."""
-    lag = as_count("lag", lag, least=0)
-    with torch.no_grad(), np.errstate(divide="ignore"):
-        arrays = [x.cpu().double().numpy() for x in (*initial_probs, *matrices)]
-        starts, moves = arrays[: len(initial_probs)], arrays[len(initial_probs) :]
+    from hmmlib.engines.live import moved
+
+    with np.errstate(divide="ignore"):
         initial = np.zeros(())
-        for probs in starts:
+        for probs in map(as_array, initial_probs):
             initial = initial[..., None] + np.log(probs)
-        shape = tuple(len(probs) for probs in starts)
-        live = Live(
-            initial.reshape(-1),
-            shape,
-            moves_of(moves),
-            _scorer(emission, symbols),
-            emission,
-            initial_probs[0].dtype,
-            lag,
-        )
-    return Belief(live, live.initial)
+    sizes, moves, turned, least = moves_of([as_array(matrix) for matrix in matrices])
+    return first_belief(
+        initial.reshape(-1),
+        lambda message: moved(message, moves, least, sizes),
+        lambda onward: moved(onward, turned, least, sizes),
+        emission,
+        symbols,
+        lag,
+        initial_probs[0].dtype,
+    )
+
+
+def first_belief(
+    initial: np.ndarray,
+    move: Callable,
+    turn: Callable,
+    emission: Distribution,
+    symbols: Sequence[str] | None,
+    lag: int,
+    dtype: torch.dtype,
+) -> Belief:
+    """The belief before the first observation, of any chain: see `Live`."""
+    lag, score = as_count("lag", lag, least=0), _scorer(emission, symbols)
+    shape = tuple(emission.batch_shape)
+    live = Live(initial, shape, move, turn, score, emission, dtype, lag)
+    return Belief(live, initial)
+
+
+def as_array(values: Tensor) -> np.ndarray:
+    """The numbers as a belief needs them: on the CPU, in float64."""
+    return values.detach().cpu().double().numpy()
 
 
 def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:

@@ -7,6 +7,7 @@ from random_models import random_chains, rows
 from torch.distributions import Categorical, MultivariateNormal, Normal, Poisson
 from torch.testing import assert_close
 
+from hmmlib.durations import HSMM, poisson_durations
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
 
@@ -30,6 +31,9 @@ MODELS = {
         (rows(G, 2), CYCLE[2]), (rows(G, 2, 2), CYCLE), additive_gaussian(WATTS, 5.0)
     ),
 }
+TURNS = torch.tensor([[0.0, 0.4, 0.6], [0.0, 0.0, 1.0], [0.5, 0.5, 0.0]], **F8)
+LAST = torch.cat([poisson_durations([1.5, 0.5], 9), torch.eye(9)[3:4]])
+MODELS["stays"] = HSMM(rows(G, 3), TURNS, Normal(LEVELS, 1.0), LAST)
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
@@ -37,7 +41,8 @@ def filtered(model, x):
     """Joint filtered and predicted probabilities, and log p(x), from all observations."""
     from hmmlib.inference import filter_states
 
-    found = filter_states(model.potentials(x))
+    stays = isinstance(model, HSMM)
+    found = model.filter(x) if stays else filter_states(model.potentials(x))
     return found.filtered_probs, found.predicted_probs, found.log_likelihood
 
 
@@ -71,11 +76,16 @@ def test_what_is_known_some_steps_later(name):
     from hmmlib.inference import smooth_states
 
     model, lag = MODELS[name], 3
+    smooth = (
+        model.smooth
+        if name == "stays"
+        else lambda x: smooth_states(model.potentials(x))
+    )
     x = model.sample(10, seed=2).observations
     belief = model.belief(lag=lag)
     for t, seen in enumerate(x):
         belief = belief.observe(seen)
-        smoothed = smooth_states(model.potentials(x[: t + 1])).smoothed_probs
+        smoothed = smooth(x[: t + 1]).smoothed_probs
         expected = smoothed[max(t - lag, 0)]
         assert_close(
             belief.lagged_probs, expected, rtol=1e-9, atol=1e-12, check_dtype=False

@@ -112,6 +112,50 @@ def test_all_paths_listed_give_the_same_answers(seed, censored, engine):
         assert_close(filtered.predicted_probs[t], expected, **EXACT)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_what_is_known_live_is_what_all_paths_say(seed):
+    model, x = random_hsmm(seed)
+    belief, seen = model.belief(lag=2), x.tolist()
+    for t in range(len(seen)):
+        paths, probs = listed(model, seen[: t + 1], True)
+        before, belief = belief, belief.observe(seen[t])
+        assert_close(belief.log_likelihood, probs.sum().log(), **EXACT)
+        if probs.sum() == 0:
+            with pytest.raises(ValueError, match="probability 0 under this model"):
+                belief.observe(0).forecast(1)
+            return
+        for step, found in ((t, belief.probs), (max(0, t - 2), belief.lagged_probs)):
+            expected = occupied(paths, probs, model.num_states, step)
+            assert_close(found, expected, **EXACT)
+        again = before.observe(seen[t])  # which has not changed meanwhile
+        assert again.num_steps == t + 1 and (again.message == belief.message).all()
+    further = 1 if model.num_states == 3 else 2
+    paths, probs = listed(model, [*seen, *[-1] * further], True)
+    if probs.sum() == 0:
+        with pytest.raises(ValueError, match="the only state is never left"):
+            belief.forecast(further)
+        return
+    for h, found in enumerate(belief.forecast(further)):
+        paths, probs = listed(model, [*seen, *[-1] * (h + 1)], True)
+        expected = occupied(paths, probs, model.num_states, len(seen) + h)
+        assert_close(found, expected, **EXACT)
+
+
+def test_a_long_run_is_filtered_live():
+    """A state fixed for 400 steps, 900 nats behind at every one, and then a jump."""
+    emission = Normal(torch.tensor([0.0, 42.5]).double(), torch.ones(2).double())
+    table = torch.zeros(2, 400).double()
+    table[0, :3] = 1 / 3
+    table[1, -1] = 1.0
+    model = HSMM([0.5, 0.5], [[0, 1], [1, 0]], emission, table)
+    x = torch.cat([torch.zeros(500), torch.full((50,), 42.5)]).double()
+    filtered, belief = model.filter(x), model.belief()
+    for t, value in enumerate(x.tolist()):
+        belief = belief.observe(value)
+        assert_close(belief.probs, filtered.filtered_probs[t], rtol=0, atol=1e-10)
+    assert_close(belief.log_likelihood, filtered.log_likelihood, rtol=1e-12, atol=0)
+
+
 @each_end
 @pytest.mark.parametrize("seed", range(12))
 def test_paths_are_drawn_as_often_as_they_are_probable(seed, censored):

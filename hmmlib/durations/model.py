@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 from torch.nn.utils.rnn import pad_sequence
 
 from hmmlib import engines
+from hmmlib.belief import Belief, as_array, first_belief
 from hmmlib.checks import as_count, as_probs, as_seed, as_tensor
 from hmmlib.durations import recursion
 from hmmlib.durations.recursion import Stays
@@ -184,6 +185,17 @@ class HSMM:
 
         given = observations, lengths, observed, engine, censored
         return self._answer(paths, *given)[0].movedim(-1, 0)
+
+    def belief(self, lag: int = 0) -> Belief:
+        """What is known before the first observation: see `HMM.belief`.
+
+        The stay at each step may go on, as in `filter` with `censored=True`.
+        """
+        from hmmlib.engines.live_stays import chain_of  # numba takes a while to load
+
+        tables = self.initial_probs, self.transition_matrix, self.durations
+        chain, dtype = chain_of(*map(as_array, tables)), self.initial_probs.dtype
+        return first_belief(*chain, self.emission, self.symbols, lag, dtype)
 
     def sample(
         self,

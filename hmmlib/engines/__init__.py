@@ -6,8 +6,9 @@ gradient   one chain with gradients wanted, which are its expected counts
 
 The loops of the compiled engine: `few` and `few_best` for up to eight states, `chain` for any
 number, `in_logs` for messages that scaling cannot hold, `em` for learning in one run,
-`chains` for several chains, `stays` for stays of explicit durations, and `draws` for paths
-from the posterior. They are imported at their first use, since numba takes a while to load.
+`chains` for several chains, `stays` for stays of explicit durations, `live` and `live_stays`
+for one step at a time, and `draws` for paths from the posterior. They are imported at their
+first use, since numba takes a while to load.
 """
 
 import importlib

@@ -7,7 +7,7 @@ M = 1 of several. Moves as in `hmmlib.engines.chains`.
 import numpy as np
 
 from hmmlib.engines.chains import joint_move
-from hmmlib.engines.numbers import HALF_LOG_2_PI
+from hmmlib.engines.numbers import HALF_LOG_2_PI, exponentiate
 from hmmlib.jit import compiled
 
 
@@ -21,14 +21,21 @@ def moved(message, moves, least, sizes):
 
 @compiled
 def absorbed(entered, scores):
-    """entered + scores, normalised, and the logarithm of what was divided away."""
-    message, top, total = entered + scores, -np.inf, 0.0
+    """entered + scores, normalised, and the logarithm of what was divided away.
+
+    Entries of the same state, as many for each, share its score.
+    """
+    message, top, total = np.empty_like(entered), -np.inf, 0.0
+    each = len(message) // len(scores)
     for s in range(len(message)):
+        message[s] = entered[s] + scores[s // each]
         top = max(top, message[s])
     if top == -np.inf:
         return message, top
+    weights = message - top
+    exponentiate(weights)
     for s in range(len(message)):
-        total += np.exp(message[s] - top)
+        total += weights[s]
     norm = top + np.log(total)
     for s in range(len(message)):
         message[s] -= norm
