@@ -9,6 +9,7 @@ in float64, without gradients.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from hmmlib import emissions
 from hmmlib.checks import as_count
 from hmmlib.engines.moves import moves_of
+from hmmlib.inputs import as_inputs, beside_inputs
 from hmmlib.observations import read
+from hmmlib.transitions import SoftmaxTransitions
 
 
 class Live(NamedTuple):
@@ -27,12 +30,15 @@ class Live(NamedTuple):
 
     initial: np.ndarray  #: (S,), log p(z_1) of each joint state; (K · D,) of an HSMM
     shape: tuple[int, ...]  #: (K_1, ..., K_M)
-    move: Callable  #: log p(z_{t+1}) from log p(z_t)
-    turn: Callable  #: log p(what follows | z_t) from the same given z_{t+1}
-    score: Callable  #: log p(x_t | z_t) of one observation, (S,); 0 if it is missing
+    move: Callable  #: log p(z_{t+1}) from log p(z_t) and the inputs of step t
+    turn: Callable  #: log p(what follows | z_t) from the same given z_{t+1}, and the inputs
+    score: (
+        Callable  #: log p(x_t | z_t), (S,), of x_t and the inputs; 0 if x_t is missing
+    )
     emission: Distribution  #: batch_shape (K_1, ..., K_M)
     dtype: torch.dtype  #: of the answers
     lag: int  #: how many steps are kept for `Belief.lagged_probs`
+    num_inputs: int = 0  #: P, where inputs drive the moves or the readings
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,28 +61,34 @@ class Belief:
     each state, the stay having lasted for 1, ..., D steps."""
     evidence: float = 0.0  #: log p(x_{1:t})
     num_steps: int = 0  #: t, missing observations counted
-    recent: tuple = ()  #: of the last `lag` steps before, message, and scores of the one after
+    recent: tuple = ()
+    """Of the last `lag` steps before: message, inputs, and scores of the step after."""
+    inputs: Tensor | None = None  #: (P,), of step t, which drive the move that follows
 
-    def observe(self, x_t) -> "Belief":
+    def observe(self, x_t, inputs=None) -> "Belief":
         """The belief after one more observation: predict, then update.
 
         Args:
             x_t: one observation, of the event shape of the emission: a number, a vector, or
                 a name where the model has symbols; NaN or None where it is missing.
+            inputs: (P,), the row of this step, where inputs drive the model.
 
         Raises:
-            ValueError: for what no state can emit.
+            ValueError: for what no state can emit, and for inputs that are not as needed.
         """
         from hmmlib.engines.live import absorbed  # numba takes a while to load
 
         live, entered, recent = self.live, self.message, self.recent
-        scores = live.score(x_t)
+        if live.num_inputs or inputs is not None:
+            inputs = as_inputs([inputs], (1,), None, live.num_inputs)[0]
+        scores = live.score(x_t, inputs)
         if self.num_steps:
-            entered = live.move(entered)
+            entered = live.move(entered, self.inputs)
             if live.lag:
-                recent = (*recent, (self.message, scores))[-live.lag :]
+                recent = (*recent, (self.message, self.inputs, scores))[-live.lag :]
         message, gain = absorbed(entered, scores)
-        return Belief(live, message, self.evidence + gain, self.num_steps + 1, recent)
+        evidence, num_steps = self.evidence + gain, self.num_steps + 1
+        return Belief(live, message, evidence, num_steps, recent, inputs)
 
     @property
     def log_likelihood(self) -> Tensor:
@@ -107,25 +119,30 @@ class Belief:
         if not self.recent:
             return self.probs
         onward = np.zeros_like(self.message)
-        for _, scores in reversed(self.recent):
+        for _, inputs, scores in reversed(self.recent):
             each = np.repeat(scores, len(onward) // len(scores))
-            onward = self.live.turn(onward + each)
+            onward = self.live.turn(onward + each, inputs)
         return self._shaped(np.exp(absorbed(self.recent[0][0], onward)[0]))
 
-    def forecast(self, num_steps: int) -> Tensor:
+    def forecast(self, num_steps: int, inputs=None) -> Tensor:
         """p(z_{t+h} | x_{1:t}) for h = 1, ..., num_steps; (num_steps, *S).
 
-        Before the first observation the first row is p(z_1).
+        Before the first observation the first row is p(z_1). `inputs` are (num_steps, P),
+        the rows of the steps to come, where inputs drive the model; the states of one step
+        ahead follow from the row of the last observation, and need none.
 
         Raises:
             ValueError: for fewer than one step, for impossible observations, and for more
                 steps than the one stay of an HSMM of one state can last.
         """
         num_steps = as_count("num_steps", num_steps)
-        message, rows = self._possible(), []
+        message, rows, here = self._possible(), [], self.inputs
+        if num_steps > 1 or inputs is not None:
+            inputs = as_inputs(inputs, (num_steps,), None, self.live.num_inputs)
         for h in range(num_steps):
             if h or self.num_steps:
-                message = self.live.move(message)
+                message = self.live.move(message, here)
+            here = None if inputs is None else inputs[h]
             rows.append(np.exp(message))
         totals = np.sum(rows, 1, keepdims=True)
         if not totals.all():
@@ -135,16 +152,23 @@ class Belief:
             )
         return self._shaped(rows / totals)
 
-    def predict(self, num_steps: int) -> MixtureSameFamily:
+    def predict(self, num_steps: int, inputs=None) -> MixtureSameFamily:
         """p(x_{t+h} | x_{1:t}) for h = 1, ..., num_steps, as a distribution.
 
         Its batch_shape is (num_steps,). It is a mixture: each state's emission, weighted by
-        the probability of the state, and not the emission of the most probable one.
+        the probability of the state, and not the emission of the most probable one. `inputs`
+        as in `forecast`.
         """
-        weights = self.forecast(num_steps).flatten(1)
+        weights = self.forecast(num_steps, inputs).flatten(1)
         emission, shape = self.live.emission, self.live.shape
-        joint = torch.unravel_index(torch.arange(weights.shape[1]), shape)
-        parts = emissions.at(emission, joint).expand(weights.shape)
+        if hasattr(emission, "num_inputs"):
+            num = self.live.num_inputs
+            parts = emissions.given(
+                emission, as_inputs(inputs, (num_steps,), None, num)
+            )
+        else:
+            joint = torch.unravel_index(torch.arange(weights.shape[1]), shape)
+            parts = emissions.at(emission, joint).expand(weights.shape)
         return MixtureSameFamily(Categorical(probs=weights), parts)
 
     def _possible(self) -> np.ndarray:
@@ -164,14 +188,20 @@ class Belief:
 
 def belief_of(
     initial_probs: tuple[Tensor, ...],
-    matrices: tuple[Tensor, ...],
+    matrices: tuple[Tensor | SoftmaxTransitions, ...],
     emission: Distribution,
     symbols: Sequence[str] | None = None,
     lag: int = 0,
 ) -> Belief:
-    """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m)."""
+    """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m).
+
+    `SoftmaxTransitions` in the place of the matrix of one chain.
+    """
     from hmmlib.engines.live import moved
 
+    if isinstance(matrices[0], SoftmaxTransitions):
+        given = as_array(initial_probs[0]), matrices[0], emission, symbols, lag
+        return _driven(*given, initial_probs[0].dtype)
     with np.errstate(divide="ignore"):
         initial = np.zeros(())
         for probs in map(as_array, initial_probs):
@@ -179,13 +209,37 @@ def belief_of(
     sizes, moves, turned, least = moves_of([as_array(matrix) for matrix in matrices])
     return first_belief(
         initial.reshape(-1),
-        lambda message: moved(message, moves, least, sizes),
-        lambda onward: moved(onward, turned, least, sizes),
+        lambda message, _: moved(message, moves, least, sizes),
+        lambda onward, _: moved(onward, turned, least, sizes),
         emission,
         symbols,
         lag,
         initial_probs[0].dtype,
     )
+
+
+def _driven(
+    initial_probs: np.ndarray,
+    transitions: SoftmaxTransitions,
+    emission: Distribution,
+    symbols: Sequence[str] | None,
+    lag: int,
+    dtype: torch.dtype,
+) -> Belief:
+    """The belief before the first observation, of one chain whose moves inputs drive."""
+    from hmmlib.engines.live import moved
+
+    def move(message: np.ndarray, inputs: Tensor, turned: bool = False) -> np.ndarray:
+        with torch.no_grad():
+            matrix = as_array(transitions.log_probs(inputs).exp())
+        sizes, moves, backwards, least = moves_of([matrix])
+        return moved(message, backwards if turned else moves, least, sizes)
+
+    with np.errstate(divide="ignore"):
+        initial = np.log(initial_probs)
+    turn = partial(move, turned=True)
+    num = transitions.num_inputs
+    return first_belief(initial, move, turn, emission, symbols, lag, dtype, num)
 
 
 def first_belief(
@@ -196,11 +250,13 @@ def first_belief(
     symbols: Sequence[str] | None,
     lag: int,
     dtype: torch.dtype,
+    num_inputs: int = 0,
 ) -> Belief:
     """The belief before the first observation, of any chain: see `Live`."""
     lag, score = as_count("lag", lag, least=0), _scorer(emission, symbols)
     shape = tuple(emission.batch_shape)
-    live = Live(initial, shape, move, turn, score, emission, dtype, lag)
+    num_inputs = max(num_inputs, getattr(emission, "num_inputs", 0))
+    live = Live(initial, shape, move, turn, score, emission, dtype, lag, num_inputs)
     return Belief(live, initial)
 
 
@@ -214,8 +270,14 @@ def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:
     from hmmlib.engines.live import density
     from hmmlib.engines.numbers import logs_of_symbols
 
-    def by_family(x_t) -> np.ndarray:
-        values = read([x_t], emission.event_shape, symbols=symbols).values.to(device)
+    driven = hasattr(emission, "num_inputs")
+
+    def by_family(x_t, inputs=None) -> np.ndarray:
+        shape = () if driven else emission.event_shape
+        seen = read([x_t], shape, symbols=symbols)
+        if driven:
+            seen = beside_inputs(seen._replace(inputs=inputs[None]))
+        values = seen.values.to(device)
         if in_a_table:
             emissions.check_support(emission, values)
         with torch.no_grad():
@@ -233,12 +295,12 @@ def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:
         return by_family
     given = [x.detach().cpu().double().numpy() for x in found.given]
 
-    def by_symbol(x_t) -> np.ndarray:
+    def by_symbol(x_t, _=None) -> np.ndarray:
         if type(x_t) is int and 0 <= x_t < len(table):
             return table[x_t]
         return by_family(x_t)
 
-    def by_density(x_t) -> np.ndarray:
+    def by_density(x_t, _=None) -> np.ndarray:
         if type(x_t) is float and abs(x_t) < np.inf:
             return density(x_t, *given)
         return by_family(x_t)

@@ -3,39 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from hmmlib.belief import Belief, belief_of
-from hmmlib.checks import as_count, as_probs, as_seed, told
+from hmmlib.checks import as_count, as_probs, as_seed
 from hmmlib.emissions import (
     as_emission,
+    as_symbols,
     check_support,
-    counted_probs,
-    draw,
     log_likelihoods,
     lookup,
-    parameters,
     surely_in_support,
 )
 from hmmlib.engines import pick
 from hmmlib.engines.answers import BestPath, Filtered, Smoothed, Totals
-from hmmlib.engines.compact import Compact, in_full
+from hmmlib.engines.compact import Compact, in_full, without_rest
+from hmmlib.inputs import accompanied, as_inputs, beside_inputs, knowing
 from hmmlib.logs import logs
 from hmmlib.observations import Observed, read
 from hmmlib.recursion import Potentials
+from hmmlib.sampling import Sample, ancestral
 from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
-
-
-class Sample(NamedTuple):
-    """A hidden path and what it emitted."""
-
-    states: Tensor  #: (T,) or (N, T)  integers 0 ... K-1
-    observations: Tensor  #: the same, and then *event_shape
+from hmmlib.summary import as_text
+from hmmlib.transitions import SoftmaxTransitions, as_transitions, at_rest, check_inputs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +39,7 @@ class HMM:
     Args:
         initial_probs: (K,), p(z_1); sums to one.
         transition_matrix: (K, K), row: the state left, column: the state entered; rows sum
-            to one.
+            to one. Or `SoftmaxTransitions`, whose moves inputs drive.
         emission: a `torch.distributions` object with batch_shape (K,), one entry a state;
             a (K, V) matrix, rows summing to one, stands for `Categorical(matrix)`.
         symbols: V names, if observations are given by name.
@@ -61,6 +55,9 @@ class HMM:
                       where an observation is missing
         lengths       (N,) integers, for a padded batch; the rest is not read
         observed      (T,) or (N, T) booleans, False where an observation is missing
+        inputs        (T, P) or (N, T, P) numbers, where they drive the moves or the readings
+        labels        (T,) or (N, T) states, -1 where unknown; every answer is given them, and
+                      the log-likelihood is log p(x, known z)
 
     A missing observation says nothing of the state: its log-likelihood is 0 in every state.
     A NaN in one component of a vector is that component missing, where the family is a
@@ -78,21 +75,17 @@ class HMM:
     """
 
     initial_probs: Tensor
-    transition_matrix: Tensor
+    transition_matrix: Tensor | SoftmaxTransitions
     emission: Distribution
     symbols: Sequence[str] | None = None
 
     def __post_init__(self):
         initial_probs = as_probs("initial_probs", self.initial_probs, "(K,)")
         size = len(initial_probs)
-        matrix = as_probs("transition_matrix", self.transition_matrix, "(K, K)")
-        if tuple(matrix.shape) != (size, size):
-            raise ValueError(
-                f"transition_matrix: got shape {tuple(matrix.shape)}, needs {(size, size)}"
-                " to go with initial_probs"
-            )
+        matrix = as_transitions(self.transition_matrix, size)
         emission = as_emission(self.emission, size)
-        symbols = _as_symbols(self.symbols, emission)
+        check_inputs(matrix, emission)
+        symbols = as_symbols(self.symbols, emission)
         self.__dict__.update(
             initial_probs=initial_probs,
             transition_matrix=matrix,
@@ -119,13 +112,24 @@ class HMM:
         """K."""
         return len(self.initial_probs)
 
-    def read(self, observations, lengths=None, observed=None) -> Observed:
+    @property
+    def num_inputs(self) -> int:
+        """P, where inputs drive the moves or the readings; else 0."""
+        driven = self.transition_matrix, self.emission
+        return max(getattr(each, "num_inputs", 0) for each in driven)
+
+    def read(
+        self, observations, lengths=None, observed=None, inputs=None, labels=None
+    ) -> Observed:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
             return observations
-        shape, like = self.emission.event_shape, self.initial_probs
+        driven, like = hasattr(self.emission, "num_inputs"), self.initial_probs
+        shape = () if driven else self.emission.event_shape
         if (
-            lengths is observed is None
+            lengths is observed is inputs is labels is None
+            and not driven
+            and type(self.transition_matrix) is Tensor
             and type(observations) is Tensor
             and not observations.is_nested
             and observations.layout is torch.strided
@@ -138,67 +142,79 @@ class HMM:
             found, values = Observed(observations), observations
         else:
             found = read(observations, shape, lengths, observed, self.symbols)
+            given = inputs, self.num_inputs, labels, self.num_states
+            found = accompanied(found, shape, *given)
+            found = beside_inputs(found) if driven else found
             values = found.values.to(like.device)
             if values.is_floating_point():
                 values = values.to(like.dtype)
         if found.lengths is not None or not surely_in_support(self.emission, values):
             check_support(self.emission, values, found.lengths)
-        return Observed(values, found.lengths, found.index, checked=True)
+        return found._replace(values=values, checked=True)
 
-    def potentials(self, observations, lengths=None, observed=None) -> Potentials:
+    def potentials(
+        self, observations, lengths=None, observed=None, inputs=None, labels=None
+    ) -> Potentials:
         """The model and its observations as `Potentials`, ready for inference."""
-        return in_full(self.compact(observations, lengths, observed))
+        return in_full(self.compact(observations, lengths, observed, inputs, labels))
 
     def compact(
-        self, observations, lengths=None, observed=None
+        self, observations, lengths=None, observed=None, inputs=None, labels=None
     ) -> Compact | Potentials:
         """As `potentials`, but log-likelihoods stay a small table where the family has one."""
-        values, lengths, *_ = self.read(observations, lengths, observed)
-        scores = lookup(self.emission, values)
+        seen = self.read(observations, lengths, observed, inputs, labels)
+        values, lengths, _, _, inputs, labels = seen
+        matrix = self.transition_matrix
+        driven = type(matrix) is not Tensor
+        scores = None if driven or labels is not None else lookup(self.emission, values)
         if scores is not None:
-            return Compact(self.initial_probs, self.transition_matrix, scores, lengths)
-        initial, moves = logs(self.initial_probs, self.transition_matrix)
+            return Compact(self.initial_probs, matrix, scores, lengths)
+        (initial,) = logs(self.initial_probs)
+        moves = matrix.log_probs(inputs[..., :-1, :]) if driven else logs(matrix)[0]
         scores = log_likelihoods(self.emission, values, initial.dtype)
-        return Potentials(initial, (moves,), scores, lengths)
+        if labels is not None:
+            scores = knowing(scores, labels)
+        full = Potentials(initial, (moves,), scores, lengths)
+        return full if lengths is None else without_rest(full)
 
     def log_likelihood(
-        self, observations, lengths=None, observed=None, engine=None
-    ) -> Tensor:
+        self, observations, lengths=None, observed=None, engine=None, *, inputs=None, labels=None
+    ) -> Tensor:  # fmt: skip
         """log p(x_{1:T}), shape () or (N,): see `inference.log_likelihood`."""
-        short = self.compact(observations, lengths, observed)
+        short = self.compact(observations, lengths, observed, inputs, labels)
         return (engine or pick(short)).log_likelihood(short)
 
     def filter(
-        self, observations, lengths=None, observed=None, engine=None
-    ) -> Filtered:
+        self, observations, lengths=None, observed=None, engine=None, *, inputs=None, labels=None
+    ) -> Filtered:  # fmt: skip
         """p(z_t | x_{1:t}), (T, K): see `inference.filter_states`."""
-        short = self.compact(observations, lengths, observed)
+        short = self.compact(observations, lengths, observed, inputs, labels)
         return (engine or pick(short)).filter_states(short)
 
     def smooth(
-        self, observations, lengths=None, observed=None, engine=None
-    ) -> Smoothed:
+        self, observations, lengths=None, observed=None, engine=None, *, inputs=None, labels=None
+    ) -> Smoothed:  # fmt: skip
         """p(z_t | x_{1:T}), (T, K): see `inference.smooth_states`."""
-        short = self.compact(observations, lengths, observed)
+        short = self.compact(observations, lengths, observed, inputs, labels)
         return (engine or pick(short)).smooth_states(short)
 
     def viterbi(
-        self, observations, lengths=None, observed=None, engine=None
-    ) -> BestPath:
+        self, observations, lengths=None, observed=None, engine=None, *, inputs=None, labels=None
+    ) -> BestPath:  # fmt: skip
         """The most probable path and its log joint: see `inference.viterbi`."""
-        short = self.compact(observations, lengths, observed)
+        short = self.compact(observations, lengths, observed, inputs, labels)
         return (engine or pick(short)).viterbi(short)
 
     def total_counts(
-        self, observations, lengths=None, observed=None, engine=None
-    ) -> Totals:
+        self, observations, lengths=None, observed=None, engine=None, *, inputs=None, labels=None
+    ) -> Totals:  # fmt: skip
         """Expected starts, moves and uses, over all sequences: what Baum-Welch learns from.
 
         `uses` is how often each state emitted each symbol, (V, K), with one more row for
         missing ones if there are any; of a Gaussian, the sums of p(z_t | x) times 1,
         x_t - mean and (x_t - mean)^2, (3, K); of other families p(z_t | x), (T, K).
         """
-        short = self.compact(observations, lengths, observed)
+        short = self.compact(observations, lengths, observed, inputs, labels)
         return (engine or pick(short)).total_counts(short)
 
     @torch.no_grad()
@@ -210,10 +226,13 @@ class HMM:
         lengths=None,
         observed=None,
         engine=None,
+        *,
+        inputs=None,
+        labels=None,
     ) -> Tensor:
         """Paths drawn from the posterior, (num_samples, T): see `inference.sample_states`."""
         num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
-        short = self.compact(observations, lengths, observed)
+        short = self.compact(observations, lengths, observed, inputs, labels)
         return (engine or pick(short)).sample_states(short, num_samples, seed)
 
     def belief(self, lag: int = 0) -> Belief:
@@ -228,37 +247,35 @@ class HMM:
         """pi = pi A, (K,): how often the chain is in each state, in the long run.
 
         Raises:
-            ValueError: where the start decides for ever, so that there is more than one.
+            ValueError: where the start decides for ever, so that there is more than one, and
+                where inputs drive the moves.
         """
-        return stationary_probs(self.transition_matrix)
+        return stationary_probs(at_rest(self.transition_matrix))
 
     def sample(
         self,
         num_steps: int,
         seed: int | None = None,
         num_sequences: int | None = None,
+        inputs=None,
     ) -> Sample:
         """A hidden path and what it emits, drawn in the order z_1, x_1, z_2, x_2, ...
 
         With `num_sequences`, N independent ones at once: states (N, T), observations
         (N, T, *event_shape). The same seed gives the same sample, and leaves torch's own
-        random stream untouched. Raises ValueError for fewer than one step or sequence.
-        Taught in chapter 1.
+        random stream untouched. Several sequences may share their inputs, (num_steps, P).
+        Raises ValueError for fewer than one step or sequence. Taught in chapter 1.
         """
         num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
         single = num_sequences is None
         num_copies = 1 if single else as_count("num_sequences", num_sequences)
-        states, observations = [], []
-        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
+        steps = num_copies, num_steps
+        inputs = as_inputs(inputs, steps, None, self.num_inputs)
+        with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            probs = self.initial_probs.expand(num_copies, -1)
-            for _ in range(num_steps):
-                state = torch.multinomial(probs, 1).squeeze(1)  # (N,)
-                states.append(state)
-                observations.append(draw(self.emission, state))
-                probs = self.transition_matrix[state]
-        sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
+            parts = self.initial_probs, self.transition_matrix, self.emission
+            sample = ancestral(*parts, steps, inputs)
         return Sample(*(x[0] for x in sample)) if single else sample
 
     def save(self, path: str | Path) -> None:
@@ -276,57 +293,27 @@ class HMM:
 
     def content(self) -> dict:
         """What `save` writes, by name."""
-        return {name: getattr(self, name) for name in FIELDS}
+        content, matrix = dict(vars(self)), self.transition_matrix
+        return content | (
+            {} if type(matrix) is Tensor else {"transition_matrix": vars(matrix)}
+        )
 
     @classmethod
     def of_content(cls, content: dict) -> "HMM":
         """The model of what `content` returned."""
         symbols = content["symbols"]
         names = None if symbols is None else tuple(symbols)
-        return cls.of_checked(**{**content, "symbols": names})
+        matrix = content["transition_matrix"]
+        matrix = matrix if type(matrix) is Tensor else SoftmaxTransitions(**matrix)
+        return cls.of_checked(
+            **content | {"symbols": names, "transition_matrix": matrix}
+        )
 
     def __repr__(self) -> str:
         """The tables, four digits of each number."""
-        emitted = parameters(self.emission).items()
-        tables = [
-            ("initial_probs", self.initial_probs),
-            ("transition_matrix", self.transition_matrix),
-            *((f"{type(self.emission).__name__} {name}", x) for name, x in emitted),
-        ]
-        lines = [f"HMM of {self.num_states} states"]
-        lines += [f"{name}\n{as_table(values)}" for name, values in tables]
-        if self.symbols is not None:
-            lines.append(f"symbols  {', '.join(self.symbols)}")
-        return "\n".join(lines)
-
-
-FIELDS = ("initial_probs", "transition_matrix", "emission", "symbols")
-
-
-def as_table(values: Tensor) -> str:
-    """Numbers in rows and columns, four digits of each; a vector in one row."""
-    values = values.detach()
-    rows = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)
-    cells = [[f"{x:.4g}" for x in row] for row in rows.tolist()]
-    width = max(len(cell) for row in cells for cell in row)
-    return "\n".join("  " + "  ".join(c.rjust(width) for c in row) for row in cells)
-
-
-def _as_symbols(symbols, emission: Distribution) -> tuple[str, ...] | None:
-    """`symbols` as V different names. Raises ValueError."""
-    if symbols is None:
-        return None
-    try:
-        names = tuple(symbols)
-        right = all(isinstance(x, str) for x in names) and len(set(names)) == len(names)
-    except TypeError:
-        names, right = (), False
-    if not right or isinstance(symbols, str):
-        raise ValueError(f"symbols: got {told(symbols)}, needs V different names")
-    sizes = {probs.shape[-1] for probs in counted_probs(emission)}
-    if len(names) not in sizes:
-        needs = (
-            f"{max(sizes)}, one a symbol" if sizes else "none: its emission has none"
-        )
-        raise ValueError(f"symbols: got {len(names)} names, needs {needs}")
-    return names
+        matrix = self.transition_matrix
+        moves = getattr(matrix, "weights", matrix)
+        tables = [("initial_probs", self.initial_probs), ("transition_matrix", moves)]
+        told = as_text(self, tables)
+        names = [] if self.symbols is None else [f"symbols  {', '.join(self.symbols)}"]
+        return "\n".join([told, *names])

@@ -7,15 +7,15 @@ posterior does not exist for them, and asking for one raises ValueError.
 
 `engine` says who answers: `hmmlib.engines.recursion` runs the algorithm of the chapters,
 `hmmlib.engines.compiled` its compiled twin. By default, one chain on the CPU goes through
-the compiled loops, in float64; several chains, other devices and `pairwise_probs` go through
-the recursion. The answers are the same, except that in float32 the recursion loses digits of
-posteriors from ten thousand steps on.
+the compiled loops, in float64; several chains and other devices go through the recursion.
+The answers are the same, except that in float32 the recursion loses digits of posteriors
+from ten thousand steps on.
 """
 
 from torch import Tensor, no_grad
 
 from hmmlib.checks import as_count, as_seed
-from hmmlib.engines import pick, recursion
+from hmmlib.engines import pick
 from hmmlib.engines.answers import BestPath, Counts, Filtered, Smoothed, Totals
 from hmmlib.engines.checked import checked
 from hmmlib.recursion import Potentials
@@ -84,7 +84,8 @@ def pairwise_probs(potentials: Potentials) -> Tensor:
     both states. Raises ValueError for impossible observations, and for several chains.
     Rabiner 1989, eq. 37. Taught in chapter 3.
     """
-    return recursion.pairwise_probs(checked(potentials, num_chains=1))
+    potentials = checked(potentials, num_chains=1)
+    return pick(potentials).pairwise_probs(potentials)
 
 
 def expected_counts(potentials: Potentials, engine=None) -> Counts:

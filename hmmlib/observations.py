@@ -25,6 +25,8 @@ class Observed(NamedTuple):
     lengths: Tensor | None = None  #: (N,)  steps that count, in a ragged batch
     index: object = None  #: the index of a Series or DataFrame, None for all else
     checked: bool = False  #: does the model know that its states can emit them?
+    inputs: Tensor | None = None  #: (T, P) or (N, T, P)  what drives the model
+    labels: Tensor | None = None  #: (T,) or (N, T)  known states, -1 where unknown
 
 
 def read(

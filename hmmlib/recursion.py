@@ -26,7 +26,8 @@ class Potentials(NamedTuple):
     """All that inference needs of a model and its observations, as logarithms."""
 
     log_initial: Tensor  #: (*S,)  log p(z_1)
-    log_transitions: tuple[Tensor, ...]  #: M of ([T-1,] K_m, K_m)  log p(z_{t+1} | z_t)
+    #: M of ([T-1,] K_m, K_m)  log p(z_{t+1} | z_t); of one chain, (N, T-1, K, K) as well
+    log_transitions: tuple[Tensor, ...]
     log_likelihoods: Tensor  #: (T, *S) or (N, T, *S)  log p(x_t | z_t)
     lengths: Tensor | None = None  #: (N,)  steps that count, in a ragged batch
 
@@ -111,8 +112,10 @@ def leading_to(state: Tensor, matrices: list[Tensor]) -> Tensor:
     onward = 0.0
     for m, matrix in enumerate(matrices):
         shape = [1] * len(matrices)
-        shape[m] = len(matrix)
-        onward = onward + matrix.mT[state[..., m]].reshape(*state.shape[:-1], *shape)
+        shape[m] = matrix.shape[-1]
+        entering = matrix.mT.expand(*state.shape[:-1], *matrix.shape[-2:])
+        chosen = entering.take_along_dim(state[..., m, None, None], -2)
+        onward = onward + chosen.reshape(*state.shape[:-1], *shape)
     return onward
 
 
@@ -122,7 +125,7 @@ def by_step(potentials: Potentials) -> tuple:
     log_likelihoods = log_likelihoods.unbind(-1 - log_initial.ndim)
     num_steps = len(log_likelihoods)
     matrices = [
-        a.unbind() if a.ndim == 3 else [a] * (num_steps - 1) for a in log_transitions
+        a.unbind(-3) if a.ndim > 2 else [a] * (num_steps - 1) for a in log_transitions
     ]
     running = [torch.ones((), dtype=torch.bool, device=log_initial.device)] * num_steps
     if lengths is not None:

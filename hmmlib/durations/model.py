@@ -14,11 +14,13 @@ from hmmlib.belief import Belief, as_array, first_belief
 from hmmlib.checks import as_count, as_probs, as_seed, as_tensor
 from hmmlib.durations import recursion
 from hmmlib.durations.recursion import Stays
-from hmmlib.emissions import draw, log_likelihoods, parameters
+from hmmlib.emissions import draw, log_likelihoods
 from hmmlib.engines.answers import BestPath, Filtered, Smoothed, StayCounts
-from hmmlib.hmm import HMM, Sample, as_table
+from hmmlib.hmm import HMM
 from hmmlib.logs import logs
+from hmmlib.sampling import Sample
 from hmmlib.storage import load, save
+from hmmlib.summary import as_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,7 +61,7 @@ class HSMM:
     durations: Tensor
 
     symbols = None  # observations are numbers
-    read = HMM.read
+    read, num_inputs = HMM.read, HMM.num_inputs
 
     def __post_init__(self):
         durations = as_probs("durations", self.durations, "(K, D)")
@@ -239,16 +241,13 @@ class HSMM:
 
     def __repr__(self) -> str:
         """The tables, four digits of each number; of durations, the mean."""
-        emitted = parameters(self.emission).items()
         steps = torch.arange(1, self.durations.shape[1] + 1).to(self.durations)
         tables = [
             ("initial_probs", self.initial_probs),
             ("transition_matrix", self.transition_matrix),
             (f"mean durations, of 1 to {len(steps)}", self.durations @ steps),
-            *((f"{type(self.emission).__name__} {name}", x) for name, x in emitted),
         ]
-        lines = [f"{name}\n{as_table(values)}" for name, values in tables]
-        return "\n".join([f"HSMM of {self.num_states} states", *lines])
+        return as_text(self, tables)
 
     def _answer(
         self, ask: Callable, observations, lengths, observed, engine, censored

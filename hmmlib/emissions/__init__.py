@@ -13,6 +13,7 @@ from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     bernoulli,
     exponential,
     gamma,
+    linear,
     log_normal,
     mixture,
     multivariate_normal,
@@ -21,8 +22,9 @@ from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     poisson,
     student_t,
 )
-from hmmlib.emissions.categorical import Categorical, symbol_log_probs
+from hmmlib.emissions.categorical import Categorical, as_symbols, symbol_log_probs
 from hmmlib.emissions.independent import Product
+from hmmlib.emissions.linear import LinearEmission
 from hmmlib.emissions.multivariate_normal import SphericalNormal, TiedNormal
 from hmmlib.emissions.parts import (
     Part,
@@ -47,6 +49,7 @@ from hmmlib.emissions.protocol import (
     counted_probs,
     draw,
     fit,
+    given,
     has_clusters,
     in_support,
     log_prob,
@@ -64,6 +67,7 @@ from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
 
 __all__ = [
     "Limits",
+    "LinearEmission",
     "Lookup",
     "Part",
     "Product",
@@ -71,6 +75,7 @@ __all__ = [
     "TiedNormal",
     "arguments",
     "as_emission",
+    "as_symbols",
     "at",
     "blank",
     "blank_of",
@@ -83,6 +88,7 @@ __all__ = [
     "draw",
     "family_named",
     "fit",
+    "given",
     "has_clusters",
     "in_support",
     "innermost",
@@ -130,5 +136,6 @@ def as_emission(emission, num_states: int) -> Distribution:
 
 def family_named(name: str) -> type | None:
     """The family of hmmlib or of torch with that name; None where there is none."""
-    own = {each.__name__: each for each in (Product, SphericalNormal, TiedNormal)}
+    families = LinearEmission, Product, SphericalNormal, TiedNormal
+    own = {each.__name__: each for each in families}
     return own.get(name) or getattr(torch.distributions, name, None)

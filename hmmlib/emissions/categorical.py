@@ -1,8 +1,9 @@
 """Categorical: one of V symbols, each state with its own probabilities."""
 
 import torch
-from torch.distributions import Categorical, OneHotCategorical
+from torch.distributions import Categorical, Distribution, OneHotCategorical
 
+from hmmlib.checks import told
 from hmmlib.emissions.looks import are_symbols
 from hmmlib.emissions.parts import given_as_probs, log_probs_given, of_valid
 from hmmlib.emissions.protocol import (
@@ -146,3 +147,23 @@ def _of_symbols(emission: OneHotCategorical) -> Categorical:
     if logits is emission.logits:
         return Categorical(logits=logits, **given)
     return Categorical(probs=emission.probs, **given)
+
+
+def as_symbols(symbols, emission: Distribution) -> tuple[str, ...] | None:
+    """`symbols` as V different names. Raises ValueError."""
+    if symbols is None:
+        return None
+    try:
+        names = tuple(symbols)
+        right = all(isinstance(x, str) for x in names) and len(set(names)) == len(names)
+    except TypeError:
+        names, right = (), False
+    if not right or isinstance(symbols, str):
+        raise ValueError(f"symbols: got {told(symbols)}, needs V different names")
+    sizes = {probs.shape[-1] for probs in counted_probs(emission)}
+    if len(names) not in sizes:
+        needs = (
+            f"{max(sizes)}, one a symbol" if sizes else "none: its emission has none"
+        )
+        raise ValueError(f"symbols: got {len(names)} names, needs {needs}")
+    return names

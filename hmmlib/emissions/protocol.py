@@ -242,6 +242,16 @@ def has_clusters(emission: Distribution) -> bool:
 
 
 @singledispatch
+def given(emission: Distribution, inputs: Tensor) -> Distribution:
+    """The emission under inputs (..., P), one entry a state; batch_shape (..., K).
+
+    The same for a family that no inputs drive. One that is driven has `num_inputs`, P, and
+    scores a reading and its inputs side by side.
+    """
+    return emission
+
+
+@singledispatch
 def draw(emission: Distribution, states: Tensor | tuple[Tensor, ...]) -> Tensor:
     """One observation for each of the states (N,), or M of (N,); (N, *event_shape)."""
     if isinstance(states, tuple):

@@ -16,7 +16,7 @@ class Arrays(NamedTuple):
     """Potentials as the loops take them, in float64, in the order of their arguments."""
 
     initial: np.ndarray  # (K,)
-    matrices: np.ndarray  # (1 or T-1, K, K)
+    matrices: np.ndarray  # (1 or N, 1 or T-1, K, K)
     scores: np.ndarray  # (R, K), (2, K) or (N T, K); see `hmmlib.engines.chain`
     rows: np.ndarray  # (N, T), or (0, 0)
     values: np.ndarray  # (N, T), or (0, 0)
@@ -54,10 +54,9 @@ def arrays_of(potentials: Potentials | Compact) -> tuple[Arrays, tuple, bool]:
         ) from error
     single, size = len(steps) == 1, len(initial)
     num, num_steps = (1, *steps) if single else steps
-    if matrix.ndim == 2:
-        matrix = matrix[None]
-    elif num_steps == 1:  # time-varying, but there is no move
-        matrix = np.zeros((1, size, size))
+    if matrix.ndim > 2 and num_steps == 1:  # time-varying, but there is no move
+        matrix = np.zeros((size, size))
+    matrix = matrix.reshape((1,) * (4 - matrix.ndim) + matrix.shape)
     if rows is not NO_ROWS:
         rows = np.ascontiguousarray(rows.reshape(num, num_steps))
     elif values is not NO_VALUES:

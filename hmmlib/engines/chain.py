@@ -37,7 +37,7 @@ BLOCK = 128  # steps whose likelihoods are computed at once
 @compiled
 def passes(
     log_initial,  # (K,)
-    log_transitions,  # (1, K, K), or (T-1, K, K) when they change with time
+    log_transitions,  # (1 or N, 1 or T-1, K, K): they may differ by sequence and change
     scores,  # the log-likelihoods, as above
     rows,
     values,
@@ -50,7 +50,8 @@ def passes(
     filtered,  # (N, T, K) out: p(z_t | x_{1:t}); or (0, 0, 0): not wanted
     smoothed,  # (N, T, K) out: p(z_t | x_{1:T}); or (0, 0, 0)
     starts,  # (slots, K), added to: p(z_1 | x_{1:T}); or (0, 0)
-    moves,  # (slots, K, K), added to: expected moves; or (0, 0, 0)
+    moves,  # (slots, 1 or T-1, K, K), added to: expected moves, of each step if T-1;
+    #       or (0, 0, 0, 0)
     uses,  # (slots, R or 3, K), added to: p(z_t | x_{1:T}) of each symbol, or its
 ):  #        zeroth, first and second moment about the mean; or (0, 0, 0)
     """Forward over each sequence, and backward where an output needs it."""
@@ -71,14 +72,15 @@ def passes(
         elif len(filtered):
             alpha = filtered[n]
         base = n * (len(scores) // num) if full else n
+        moving = log_transitions[n % len(log_transitions)]
         evidence[n], exact[n] = forward(
-            log_initial, log_transitions, table, rows, values, base, n, lengths[n], matrix,
+            log_initial, moving, table, rows, values, base, n, lengths[n], matrix,
             turned, likelihoods, shifts, keep, alpha)  # fmt: skip
         if evidence[n] == -np.inf:
             alpha[:] = 0.0
         elif exact[n] and (counting or len(smoothed)):
             backward(
-                log_transitions, table, rows, values, base, n, lengths[n],
+                moving, table, rows, values, base, n, lengths[n],
                 n if slot < 0 else slot, alpha, matrix, likelihoods, shifts, smoothed,
                 starts, moves, uses)  # fmt: skip
 
@@ -171,7 +173,7 @@ def backward(log_transitions, table, rows, values, base, n, end, into, alpha, ma
             if t == 0:
                 starts[into] += probs[0]
             if varying:
-                add_pairs(left, entered, slot, matrix, moves, into)
+                add_pairs(left, entered, slot, matrix, moves, into, t)
             elif slot == 0:
                 add_products(left, entered, pairs)
                 left[:] = 0.0
@@ -183,15 +185,16 @@ def backward(log_transitions, table, rows, values, base, n, end, into, alpha, ma
         if largest < 1e-10 or largest > 1e10:
             onward /= largest
     if counting and not varying:
-        moves[into] += (pairs * matrix)[:size, :size]
+        moves[into, 0] += (pairs * matrix)[:size, :size]
 
 
 @compiled
-def add_pairs(left, entered, slot, matrix, moves, into):
-    """moves[i, j] += left[i] * matrix[i, j] * entered[j], of one step."""
-    for i in range(moves.shape[1]):
-        for j in range(moves.shape[1]):
-            moves[into, i, j] += left[slot, i] * matrix[i, j] * entered[slot, j]
+def add_pairs(left, entered, slot, matrix, moves, into, t):
+    """moves[i, j] += left[i] * matrix[i, j] * entered[j], of the move from step t."""
+    at = t % moves.shape[1]
+    for i in range(moves.shape[2]):
+        for j in range(moves.shape[2]):
+            moves[into, at, i, j] += left[slot, i] * matrix[i, j] * entered[slot, j]
 
 
 @compiled
@@ -209,7 +212,8 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
     for n in range(first, last):
         end = lengths[n]
         base = n if len(rows) + len(values) else n * (len(scores) // num)
-        best_messages(log_initial, log_transitions, table, rows, values, base, n, end,
+        moving = log_transitions[n % len(log_transitions)]
+        best_messages(log_initial, moving, table, rows, values, base, n, end,
                       matrix, entered, delta)  # fmt: skip
         at = np.argmax(delta[end - 1])
         log_joint[n] = delta[end - 1, at]
@@ -219,7 +223,7 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
             continue
         states[n, end - 1] = at
         for t in range(end - 2, -1, -1):
-            at = best_before(delta, log_transitions, t, at)
+            at = best_before(delta, moving, t, at)
             states[n, t] = at
 
 

@@ -52,7 +52,10 @@ def checked(potentials: Potentials, num_chains: int | None = None) -> Potentials
 
 
 def _check_transitions(potentials: Potentials) -> None:
-    """Raise ValueError unless there is one matrix, or one a move, for each chain."""
+    """Raise ValueError unless there is one matrix, or one a move, for each chain.
+
+    One chain may have one for each move of each sequence, (N, T-1, K, K).
+    """
     log_initial, log_transitions, log_likelihoods, _ = potentials
     sizes, num_chains = tuple(log_initial.shape), log_initial.ndim
     num_steps = log_likelihoods.shape[-1 - num_chains]
@@ -62,8 +65,11 @@ def _check_transitions(potentials: Potentials) -> None:
         )
     for m, (matrix, size) in enumerate(zip(log_transitions, sizes, strict=True)):
         _as_logs(f"log_transitions[{m}]", matrix)
-        if tuple(matrix.shape) not in ((size, size), (num_steps - 1, size, size)):
-            needs = f"({size}, {size}) or ({num_steps - 1}, {size}, {size})"
+        fits = [(size, size), (num_steps - 1, size, size)]
+        if num_chains == 1 and log_likelihoods.ndim == 3:
+            fits.append((len(log_likelihoods), *fits[1]))
+        if tuple(matrix.shape) not in fits:
+            needs = " or ".join(str(each) for each in fits)
             raise ValueError(
                 f"log_transitions[{m}]: got shape {tuple(matrix.shape)}, needs {needs}"
             )

@@ -29,7 +29,7 @@ from hmmlib.engines.threads import WORK, in_parallel, num_shares, shares_of
 from hmmlib.recursion import Potentials
 
 FEW, FEW_BEST = 8, 7  # states up to which the loops of `few` and `few_best` are faster
-NO_PROBS = np.empty((0, 0, 0))
+NO_PROBS, NO_MOVES = np.empty((0, 0, 0)), np.empty((0, 0, 0, 0))
 
 
 class Passes(NamedTuple):
@@ -38,7 +38,7 @@ class Passes(NamedTuple):
     log_likelihood: Tensor
     probs: Tensor | None  # (T, K), filtered or smoothed, whichever was asked for
     starts: Tensor | None  # (K,), or (N, K) if counted for each of a batch
-    moves: Tensor | None  # (K, K), or (N, K, K)
+    moves: Tensor | None  # (K, K), or (N, K, K); with T-1 in front of K, K if for each
     uses: Tensor | None  # as the table
 
 
@@ -76,11 +76,26 @@ def expected_counts(potentials: Potentials | Compact) -> Counts:
     return Counts(total, passes.starts, passes.moves, passes.probs)
 
 
-def total_counts(potentials: Potentials | Compact) -> Totals:
-    """Expected starts and moves of all sequences; `uses` as the table, or p(z_t | x)."""
-    passes = totals(potentials)
-    total = possible(passes.log_likelihood).sum()
-    return Totals(total, passes.starts, passes.moves, passes.uses)
+def pairwise_probs(potentials: Potentials | Compact) -> Tensor:
+    """p(z_t, z_{t+1} | x)."""
+    passes = pairs(potentials)
+    possible(passes.log_likelihood)
+    return passes.moves
+
+
+def total_counts(potentials: Potentials | Compact, by_step: bool = False) -> Totals:
+    """Expected starts and moves of all sequences; `uses` as the table, or p(z_t | x).
+
+    If `by_step`, the moves are those of each sequence from each step.
+    """
+    passes = pairs(potentials) if by_step else totals(potentials)
+    total, (_, probs, starts, moves, uses) = (
+        possible(passes.log_likelihood).sum(),
+        passes,
+    )
+    if by_step:
+        starts, uses = starts.sum(0) if starts.ndim == 2 else starts, probs
+    return Totals(total, starts, moves, uses)
 
 
 def viterbi(potentials: Potentials | Compact) -> BestPath:
@@ -88,7 +103,7 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     arrays, (num, steps, size), single = arrays_of(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
     take, zeros = chain.best_path, ()
-    if size <= FEW_BEST and len(arrays.matrices) == 1:
+    if size <= FEW_BEST and arrays.matrices.size == size * size:
         take, zeros = few_best.best_path, ((0.0,) * size,)
 
     def work(first, last, share):
@@ -169,20 +184,40 @@ def totals(potentials: Potentials | Compact) -> Passes:
     return passes if by_table else passes._replace(uses=passes.probs)
 
 
+def pairs(potentials: Potentials | Compact) -> Passes:
+    """As `each`, with p(z_t, z_{t+1} | x) in the place of their sum over steps."""
+    potentials = in_full(potentials)
+    (matrix,), num_steps = (
+        potentials.log_transitions,
+        potentials.log_likelihoods.shape[-2],
+    )
+    if matrix.ndim == 2:
+        matrix = matrix.expand(num_steps - 1, *matrix.shape)
+        potentials = potentials._replace(log_transitions=(matrix,))
+    passes = _passes(potentials, smoothed=True, counted=True, paired=True)
+    if passes.moves is not None:
+        return passes
+    probs = passes.probs  # of one step, from which nothing moves
+    return passes._replace(
+        moves=probs.new_zeros(*probs.shape[:-2], 0, *probs.shape[-1:] * 2)
+    )
+
+
 def _passes(
     potentials: Potentials | Compact,
     filtered: bool = False,
     smoothed: bool = False,
     counted: bool = False,
     together: bool = False,
+    paired: bool = False,
 ) -> Passes | None:
     """Forwards, and backwards if asked; None if `filtered`, and scaling loses something.
 
     Starts and moves are counted for each sequence, or for all together, and then the uses
-    of a table, too.
+    of a table, too; moves of all steps, or, if `paired`, of each.
     """
     arrays, shape, single = arrays_of(potentials)
-    outputs = filtered, smoothed, counted, together
+    outputs = filtered, smoothed, counted, together, paired
     for take in _takers(arrays, filtered):
         evidence, exact, wanted, *counts = _run(take, arrays, shape, *outputs)
         if all(exact.tolist()):
@@ -191,8 +226,12 @@ def _passes(
         return None
     if single:
         evidence, wanted = evidence.reshape(()), wanted[0] if len(wanted) else wanted
-    if counted and (single or together):
-        counts = [each.sum(0) for each in counts]
+    if counted:
+        starts, moves, *uses = counts
+        moves = moves[:, : shape[1] - 1] if paired else moves[:, 0]
+        counts = [starts, moves, *uses]
+        if single or together:
+            counts = [each.sum(0) for each in counts]
     dtype = potentials[0].dtype
     return Passes(*[_tensor(each, dtype) for each in (evidence, wanted, *counts)])
 
@@ -226,17 +265,19 @@ def _run(
     smoothed: bool = False,
     counted: bool = False,
     together: bool = False,
+    paired: bool = False,
 ) -> tuple[np.ndarray, ...]:
     """What the loops have filled: evidence, exact, wanted, starts, moves, uses."""
     num, steps, size = shape
     shares = shares_of(num, steps, size)
-    wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_PROBS, NO_PROBS
+    wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_MOVES, NO_PROBS
     if filtered or smoothed:
         ragged = num > 1 and arrays.lengths.min() < steps
         wanted = (np.zeros if ragged else np.empty)((num, steps, size))
     if counted:
         slots = shares if together else num
-        starts, moves = np.zeros((slots, size)), np.zeros((slots, size, size))
+        starts = np.zeros((slots, size))
+        moves = np.zeros((slots, max(steps - 1, 1) if paired else 1, size, size))
         if together and not smoothed:
             by_symbol = len(arrays.rows) > 0
             uses = np.zeros((slots, len(arrays.scores) if by_symbol else 3, size))
@@ -261,7 +302,8 @@ def _zeros(arrays: Arrays) -> tuple[float, ...]:
 
 def _are_few(arrays: Arrays) -> bool:
     """Whether the loops for few states take the chain."""
-    return len(arrays.initial) <= FEW and len(arrays.matrices) == 1
+    size = len(arrays.initial)
+    return size <= FEW and arrays.matrices.size == size * size
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor | None:
@@ -279,8 +321,8 @@ def _predicted(potentials: Potentials | Compact, filtered: Tensor) -> Tensor | N
     first = initial.softmax(-1).expand_as(filtered[..., :1, :])
     moves = (matrix - matrix.amax().clamp(min=-1e300)).exp()
     later, dtype = filtered[..., :-1, :].double(), filtered.dtype
-    moved = "...ti,ij->...tj" if len(moves) == 1 else "...ti,tij->...tj"
-    later = torch.einsum(moved, later, moves[0] if len(moves) == 1 else moves)
+    batch = later if later.ndim == 3 else later[None]
+    later = torch.einsum("nti,ntij->ntj", batch, moves).reshape(later.shape)
     predicted = torch.cat([first, later], -2)
     if potentials.lengths is not None:
         here = torch.arange(predicted.shape[1]) < potentials.lengths[:, None]

@@ -16,24 +16,27 @@ from hmmlib.jit import compiled
 def draws(log_transitions, alpha, in_logs, lengths, uniforms, first, last, states):
     """Paths of one chain, for each of N sequences.
 
-    log_transitions  (1 or T-1, K, K)
+    log_transitions  (1 or N, 1 or T-1, K, K)
     alpha     (N, T, K)       p(z_t | x_{1:t}), or its logarithm up to a constant if `in_logs`
     lengths   (N,)
     uniforms  (R, N, T)       independent, uniform on [0, 1)
     first, last               samples from `first` to before `last`
     states    (R, N, T)  out  the paths; -1 behind the end of a sequence
     """
-    size, varying = alpha.shape[2], len(log_transitions) > 1
+    size = alpha.shape[2]
     message, weights = np.empty(size), np.empty(size)
     matrix = np.empty((size, size))
-    to_probs(log_transitions[0], matrix)
     for n in range(len(lengths)):
+        moves = log_transitions[n % len(log_transitions)]
+        varying = len(moves) > 1
+        if n < len(log_transitions):
+            to_probs(moves[0], matrix)
         for r in range(first, last):
             states[r, n, lengths[n] :] = -1
         for t in range(lengths[n] - 1, -1, -1):
             moving, end = t if varying else 0, t == lengths[n] - 1
             if varying and not end:
-                to_probs(log_transitions[t], matrix)
+                to_probs(moves[t], matrix)
             top = max_finite(alpha[n, t]) if in_logs else 0.0
             for i in range(size):
                 given = alpha[n, t, i]
@@ -47,7 +50,7 @@ def draws(log_transitions, alpha, in_logs, lengths, uniforms, first, last, state
                     for i in range(size):
                         given = alpha[n, t, i]
                         weights[i] = given if in_logs else np.log(given)
-                        weights[i] += log_transitions[moving, i, after]
+                        weights[i] += moves[moving, i, after]
                     total = to_weights(weights)
                 states[r, n, t] = where(weights, 0, size, uniforms[r, n, t] * total)[0]
 

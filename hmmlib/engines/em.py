@@ -34,14 +34,14 @@ def run(
     starts, moves = np.empty_like(initial), np.empty_like(log_matrix)
     evidence, exact = np.empty(num), np.empty(num, np.bool_)
     for step in range(num_iters + 1):
-        log_matrix[0] = np.log(matrix)
+        log_matrix[0, 0] = np.log(matrix)
         if gaussian:
             scores[:] = emitted
         else:
             scores[:-1] = np.log(emitted.T)
         starts[:], moves[:], uses[:] = 0.0, 0.0, 0.0
         few.passes(zeros, np.log(initial[0]), log_matrix, scores, rows, values, lengths, 0,
-                   num, 0, evidence, exact, moves[:0], starts, moves, uses)  # fmt: skip
+                   num, 0, evidence, exact, moves[0, :0], starts, moves, uses)  # fmt: skip
         score = evidence.sum()
         if not exact.all() or score == -np.inf:
             return step, False
@@ -60,7 +60,7 @@ def run(
         if learn[0]:
             normalise(starts, initial, pseudo_count, initial)
         if learn[1]:
-            normalise(moves[0], matrix, pseudo_count, matrix)
+            normalise(moves[0, 0], matrix, pseudo_count, matrix)
     return num_iters + 1, True  # never reached
 
 
@@ -73,7 +73,7 @@ def tables_for(emitted, gaussian):
     size = emitted.shape[1] if gaussian else len(emitted)
     scores = np.empty((2, size)) if gaussian else np.zeros((emitted.shape[1] + 1, size))
     uses = np.empty((1, 3 if gaussian else len(scores), size))
-    return np.empty((1, size, size)), scores, uses
+    return np.empty((1, 1, size, size)), scores, uses
 
 
 @compiled

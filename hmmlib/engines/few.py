@@ -35,7 +35,7 @@ def passes(zeros, log_initial, log_transitions, scores, rows, values, lengths, f
     """
     size, by_symbol, longest = len(zeros), len(rows) > 0, most(lengths)
     matrices = np.empty((2, 1, size, size))  # and transposed
-    shift, _, _ = to_probs(log_transitions[0], matrices[0, 0])
+    shift, _, _ = to_probs(log_transitions[0, 0], matrices[0, 0])
     fine, top = transpose(matrices[0], matrices[1]) > LEAST, max_finite(log_initial)
     initial = np.exp(log_initial - top)
     further = len(moves) > 0 or len(smoothed) > 0
@@ -263,7 +263,7 @@ def count(matrix, left, right, probs, start, steps, into, starts, moves):
             total = 0.0
             for t in range(steps):
                 total += left[i, t] * right[j, t]
-            moves[into, i, j] += total * matrix[i, j]
+            moves[into, 0, i, j] += total * matrix[i, j]
         if start == 0:
             starts[into, i] += probs[i, 0]
 

@@ -20,7 +20,7 @@ def best_path(zeros, log_initial, log_transitions, scores, rows, values, lengths
     tables = np.empty((2, size, size))
     for i in range(size):
         for j in range(size):
-            tables[0, i, j] = tables[1, j, i] = log_transitions[0, i, j]
+            tables[0, i, j] = tables[1, j, i] = log_transitions[0, 0, i, j]
     table = densities(scores) if len(values) else scores
     columns = np.empty((size, len(table) if len(rows) else longest))
     if len(rows):

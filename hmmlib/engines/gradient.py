@@ -46,11 +46,8 @@ class Evidence(torch.autograd.Function):
     def forward(lengths, looked_up, *tables):
         """log p(x), and the expected counts where the compiled loops give them, else None."""
         potentials = _potentials(lengths, looked_up, [x.detach() for x in tables])
-        if tables[1].ndim == 2 and tables[1].device.type == "cpu":
-            from hmmlib.engines import compiled
-
-            passes = compiled.totals(potentials)
-            return passes.log_likelihood, passes.starts, passes.moves, passes.uses
+        if tables[1].device.type == "cpu":
+            return _known(potentials, tables[1].ndim)
         return recursion.log_likelihood(potentials), None, None, None
 
     @staticmethod
@@ -111,6 +108,21 @@ def _potentials(lengths, looked_up, tables) -> Potentials | Compact:
     return potentials if lengths is None else without_rest(potentials)
 
 
+def _known(potentials: Potentials | Compact, moves_ndim: int) -> tuple[Tensor, ...]:
+    """log p(x), and its derivatives, from the compiled loops."""
+    from hmmlib.engines import compiled
+
+    if moves_ndim == 2:
+        passes = compiled.totals(potentials)
+        return passes.log_likelihood, passes.starts, passes.moves, passes.uses
+    evidence, states, starts, moves, _ = compiled.pairs(potentials)
+    if (
+        evidence.ndim
+    ):  # of a batch, whose sequences share the start, and maybe the moves
+        starts, moves = starts.sum(0), moves if moves_ndim == 4 else moves.sum(0)
+    return evidence, starts, moves, states
+
+
 def _weighted_counts(
     potentials: Potentials | Compact, weight: Tensor, known: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,19 +130,23 @@ def _weighted_counts(
 
     From the compiled loops if `known`, else differentiable.
     """
+    full = potentials if known else in_full(potentials)
+    moves_ndim = full[1][0].ndim if isinstance(full, Potentials) else 2
     if known:
         from hmmlib.engines import compiled
 
-        passes, factor = compiled.each(potentials), weight[..., None, None]
-        states, pairs = passes.probs * factor, passes.moves * factor
+        passes = (compiled.each if moves_ndim == 2 else compiled.pairs)(potentials)
+        states = passes.probs * weight[..., None, None]
+        moving = passes.moves.ndim - weight.ndim
+        pairs = passes.moves * weight.reshape(*weight.shape, *[1] * moving)
     else:
-        full = in_full(potentials)
         states, pairs = _posteriors(full, weight)
-        if full.log_transitions[0].ndim == 2:
+        if moves_ndim == 2:
             pairs = pairs.sum(-3)
     starts = states.select(-2, 0)
     if states.ndim == 3:
-        starts, pairs = starts.sum(0), pairs.sum(0)
+        starts = starts.sum(0)
+        pairs = pairs if moves_ndim == 4 else pairs.sum(0)
     by_table = isinstance(potentials, Compact)
     return starts, pairs, potentials.scores.statistics(states) if by_table else states
 

@@ -33,11 +33,11 @@ def passes(log_initial, log_transitions, scores, rows, values, lengths, first, l
         base = n * (len(scores) // len(lengths)) if full else n
         read(table, rows, values, base, n, end, here)
         exact[n] = True
-        evidence[n] = forward(log_initial, log_transitions, matrices, here, end, entering,
-                              alpha)  # fmt: skip
+        moving = log_transitions[n % len(log_transitions)]
+        evidence[n] = forward(log_initial, moving, matrices, here, end, entering, alpha)
         if further and evidence[n] > -np.inf:
             into = n if slot < 0 else slot
-            backward(log_transitions, matrices, here, alpha, rows, values, table, n, end,
+            backward(moving, matrices, here, alpha, rows, values, table, n, end,
                      into, smoothed, starts, moves, uses)  # fmt: skip
         elif len(smoothed):
             smoothed[n] = 0.0
@@ -53,7 +53,8 @@ def messages(log_initial, log_transitions, scores, rows, values, lengths, first,
     for n in range(first, last):
         base = n * (len(scores) // len(lengths)) if full else n
         read(table, rows, values, base, n, lengths[n], here)
-        evidence[n] = forward(log_initial, log_transitions, matrices, here, lengths[n],
+        moving = log_transitions[n % len(log_transitions)]
+        evidence[n] = forward(log_initial, moving, matrices, here, lengths[n],
                               entering[n], alpha[n])  # fmt: skip
 
 
@@ -178,7 +179,7 @@ def count(
     alpha, t, log_transitions, moving, matrices, shift, onward, norm, moves, into
 ):
     """Add p(z_t, z_{t+1} | x)."""
-    size = alpha.shape[1]
+    size, at = alpha.shape[1], t % moves.shape[1]
     left, right = largest(alpha, t), largest(onward, 0)
     factor = np.exp(left + right + shift - norm)
     for i in range(size):
@@ -189,7 +190,7 @@ def count(
             else:
                 move = log_transitions[moving, i, j]
                 pair = np.exp(alpha[t, i] + move + onward[0, j] - norm)
-            moves[into, i, j] += pair
+            moves[into, at, i, j] += pair
 
 
 @compiled

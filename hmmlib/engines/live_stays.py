@@ -72,6 +72,6 @@ def chain_of(
     shift = prepare(moves[0], moves[1:])
     return (
         start.reshape(-1),
-        lambda message: moved(message, stays, moves, shift),
-        lambda onward: turned(onward, stays, moves, shift),
+        lambda message, _: moved(message, stays, moves, shift),
+        lambda onward, _: turned(onward, stays, moves, shift),
     )

@@ -75,12 +75,17 @@ def expected_counts(potentials: Potentials | Compact) -> Counts:
     return Counts(total, states.select(-2, 0), moves, states)
 
 
-def total_counts(potentials: Potentials | Compact) -> Totals:
-    """Expected starts and moves of all sequences; the statistics of a `Lookup`, or p(z_t | x)."""
+def total_counts(potentials: Potentials | Compact, by_step: bool = False) -> Totals:
+    """Expected starts and moves of all sequences; the statistics of a `Lookup`, or p(z_t | x).
+
+    If `by_step`, the moves are those of each sequence from each step.
+    """
     counts = expected_counts(potentials)
     starts, moves = counts.initial, counts.transitions
+    if by_step:
+        moves = pairwise_probs(potentials)
     if starts.ndim == 2:
-        starts, moves = starts.sum(0), moves.sum(0)
+        starts, moves = starts.sum(0), moves if by_step else moves.sum(0)
     states = counts.states
     by_table = isinstance(potentials, Compact)
     uses = potentials.scores.statistics(states) if by_table else states
@@ -160,7 +165,8 @@ def pairs(
     (matrix,) = potentials.log_transitions
     left = alpha[..., start:stop, :, None]
     entered = (potentials.log_likelihoods + beta)[..., start + 1 : stop + 1, None, :]
-    scores = left + (matrix[start:stop] if matrix.ndim == 3 else matrix) + entered
+    here = matrix[..., start:stop, :, :] if matrix.ndim > 2 else matrix
+    scores = left + here + entered
     if potentials.lengths is None:
         return scores.flatten(-2).softmax(-1).reshape(scores.shape)
     here = running(potentials)[:, start + 1 : stop + 1, :, None]

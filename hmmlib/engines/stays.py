@@ -72,7 +72,7 @@ def forward(initial, transitions, durations, survivor, scores, entering, leaving
 @compiled
 def backward(transitions, durations, scores, entering, leaving, censored, evidence, states,
              moves, lasting):  # fmt: skip
-    """Adds to p(z_t | x), (K, T), and to the expected moves (1, K, K) and stays (K, D).
+    """Adds to p(z_t | x), (K, T), and to the expected moves (1, 1, K, K) and stays (K, D).
 
     A window is indexed by the step at which the stay ends. `evidence` is relative.
     """
@@ -241,11 +241,11 @@ def expected_counts(stays) -> StayCounts:
     possible(evidence)
     num_steps, size = run.scores.shape
     states, lasting = np.zeros((size, num_steps)), np.zeros(run.durations.shape)
-    moves = np.zeros((1, size, size))
+    moves = np.zeros((1, 1, size, size))
     backward(run.transitions, run.durations, run.scores, run.entering, run.leaving,
              stays.censored, relative, states, moves, lasting)  # fmt: skip
     states = torch.from_numpy(states / states.sum(0)).mT.contiguous()
-    counts = torch.from_numpy(moves[0]), torch.from_numpy(lasting)
+    counts = torch.from_numpy(moves[0, 0]), torch.from_numpy(lasting)
     return StayCounts(evidence, states, *counts)
 
 
