@@ -6,7 +6,7 @@ Every task goes from observations and ready parameters to the answer. All librar
 turns in one process, after a first call that compiles and is not counted. A turn is a
 fiftieth of a second, or one call where that takes longer; the table holds medians of all
 calls. A peer that is not installed leaves its column empty. Writes
-hmmlib/datasets/peers.csv, which chapter 9 shows; of a comparison that is not run the file
+hmmlib/datasets/peers.csv, which chapter 11 shows; of a comparison that is not run the file
 keeps the rows it has:
 
     python benchmarks/peers.py --emissions factorial

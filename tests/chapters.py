@@ -30,6 +30,11 @@ def texts(output: dict) -> list[str]:
     return ["".join(each) for each in said]
 
 
+def chapter_number(path: Path) -> str:
+    """The number of a chapter, as exercises and titles have it."""
+    return str(int(path.stem.partition("_")[0]))
+
+
 def solutions(path: Path) -> list[str]:
     """The code of the folded solutions, one string for each exercise."""
     return comparison().solutions(cells(path))

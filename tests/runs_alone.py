@@ -69,7 +69,7 @@ ASK = {
     "learnable_story": "log_joint(learnable_story, x[None].double())",
     "fit_svi": "fit_svi(rain, lambda *args: None, B, x, num_steps=2)",
 }
-# The kernel of chapter 9 has its own `forward` and `move`, told apart by their arguments.
+# The kernel of chapter 11 has its own `forward` and `move`, told apart by their arguments.
 ASK_KERNEL = {
     "max_finite": "max_finite(-ones)",
     "to_probs": "to_probs(A.log().numpy(), square)[0], square",

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import repository
 
-from chapters import APPENDIX, CHAPTERS, ROOT, cells, solutions, texts
+from chapters import APPENDIX, CHAPTERS, ROOT, cells, chapter_number, solutions, texts
 
 # A cell that times something live, or draws what one has measured
 TIMED = re.compile(r"nanoseconds\(|steps_of_speed|halving_times")
@@ -33,15 +33,17 @@ def test_there_are_chapters():
 
 
 def plain(source: str) -> str:
-    """Prose without code, addresses and exercise numbers."""
+    """Prose without code, addresses, and numbers of chapters and exercises."""
     for unread in (
         r"```.*?```",
         r"`[^`]*`",
         r"\]\([^)]*\)",
         r"#\d+",
-        r"\*\*\d\.\d \w+",
-        r"Solution \d\.\d",
-        r"exercise \d\.\d",
+        r"^# \d+\.",
+        r"[Cc]hapter(?: \d+|s \d+(?:, \d+)*(?: (?:and|to) \d+)?)",
+        r"\*\*\d+\.\d \w+",
+        r"Solution \d+\.\d",
+        r"exercise \d+\.\d",
         r"[Dd]ays? \d[\d, ]*(?:(?:and|to) \d+)?",
         r"\^\{[^}]*\}",
     ):
@@ -149,12 +151,11 @@ def test_a_chapter_has_its_parts(path):
 
 @every_chapter
 def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(path):
-    number = path.stem[1]
     found = cells(path)
     at = [cell["source"].startswith("## Exercises\n") for cell in found].index(True)
-    assert found[at]["source"] == HOW_IT_WORKS.format(number)
+    assert found[at]["source"] == HOW_IT_WORKS.format(chapter_number(path))
     for exercise, kind in enumerate(("Predict", "Prove", "Program"), start=1):
-        name = f"{number}.{exercise}"
+        name = f"{chapter_number(path)}.{exercise}"
         question, blank, solution = found[at + 1 : at + 4]
         assert question["source"].startswith(f"**{name} {kind}.** ")
         assert re.search(r"\b(Submit|submit) ", question["source"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
 
-from chapters import CHAPTERS, cells
+from chapters import CHAPTERS, cells, chapter_number
 from hmmlib.book import exercises
 from hmmlib.book.exercises import CHAPTERS as NUMBERS
 from hmmlib.book.exercises import check, find, hint
@@ -155,13 +155,15 @@ def test_the_pages_and_the_package_have_the_same_exercises():
                 r'^check\("([^"]*)", answer\)$', cell["source"], re.M
             )
         ]
-        assert asked == [name for name in NAMES if name[0] == path.stem[1]]
+        assert asked == [
+            name for name in NAMES if name.split(".")[0] == chapter_number(path)
+        ]
     with pytest.raises(ValueError) as told:
         find("")
     assert str(told.value) == f"name: got '', needs one of {', '.join(NAMES)}"
 
 
-@pytest.mark.parametrize("name", ["2.7", "10.1", "Viterbi", 2.3, None, ["2.3"]])
+@pytest.mark.parametrize("name", ["2.7", "99.1", "Viterbi", 2.3, None, ["2.3"]])
 def test_an_unknown_name_is_refused(name):
     for function in (lambda: check(name, 1.0), lambda: hint(name)):
         with pytest.raises(ValueError, match=r"name: got .*, needs one of .*2\.3"):

@@ -19,6 +19,7 @@ OWN_PAGES += [
     f"chapters/appendix/{n}"
     for n in ("notation", "glossary", "api", "bibliography", "versions")
 ]
+OWN_PAGES += [f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")]
 OWN_PAGES += [f"chapters/appendix/{path.stem}" for path in APPENDIX]
 each_page = pytest.mark.parametrize("page", OWN_PAGES)
 each_chapter = pytest.mark.parametrize("page", OWN_PAGES[1 : 1 + len(CHAPTERS)])

@@ -1,4 +1,4 @@
-"""The exercises of chapter 9: making it fast."""
+"""The exercises of chapter 11: making it fast."""
 
 import math
 
@@ -50,7 +50,7 @@ def alpha_beta(p, middle):
 
 
 EXERCISES = {
-    "9.1": Exercise(
+    "11.1": Exercise(
         wanted=growth,
         shows="The larger matrix no longer fits into the first cache, and the fixed work of "
         "a step weighs less.",
@@ -73,7 +73,7 @@ EXERCISES = {
         ),
         tolerance=0.01,
     ),
-    "9.2": Exercise(
+    "11.2": Exercise(
         wanted=lambda: [num_products(T - 1), num_products(T - 1) * K**3],
         shows="Bracketing changes which product waits for which, not the number of products.",
         mistakes=lambda: {
@@ -96,7 +96,7 @@ EXERCISES = {
         ),
         tolerance=1e-9,  # the second number is large
     ),
-    "9.3": Exercise(
+    "11.3": Exercise(
         wanted=lambda: lambda p, middle: listed(p)[1].logsumexp(dim=0),
         shows="They exchange as many numbers as there are states, and neither waits.",
         trials=lambda: [
