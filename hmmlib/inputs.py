@@ -96,8 +96,12 @@ def accompanied(
     Raises:
         ValueError: see `as_inputs` and `as_labels`.
     """
-    steps = tuple(seen.values.shape[: seen.values.ndim - len(event_shape)])
-    seen = seen._replace(inputs=as_inputs(inputs, steps, seen.lengths, num_inputs))
+    if seen.inputs is None:
+        steps = tuple(seen.values.shape[: seen.values.ndim - len(event_shape)])
+        inputs = as_inputs(inputs, steps, seen.lengths, num_inputs)
+        seen = seen._replace(inputs=inputs)
+    else:  # read before
+        steps = tuple(seen.inputs.shape[:-1])
     if labels is not None:
         seen = seen._replace(labels=as_labels(labels, steps, seen.lengths, num_states))
     return seen
@@ -105,6 +109,8 @@ def accompanied(
 
 def beside_inputs(seen: Observed) -> Observed:
     """Each reading and its inputs side by side, (..., 1 + P): what `LinearEmission` scores."""
+    if seen.values.ndim == seen.inputs.ndim:  # they are
+        return seen
     dtype = torch.promote_types(seen.values.dtype, seen.inputs.dtype)
     rows = [seen.values[..., None].to(dtype), seen.inputs.to(dtype)]
     return seen._replace(values=torch.cat(rows, -1))

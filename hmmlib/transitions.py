@@ -79,6 +79,11 @@ class SoftmaxTransitions:
         possible = (~self.forbidden).sum(1) - 1
         return self.num_inputs * int(possible.sum())
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return self.weights.dtype
+
     def to(self, dtype: torch.dtype) -> "SoftmaxTransitions":
         """The same in another precision."""
         return SoftmaxTransitions(self.weights.to(dtype))
@@ -170,7 +175,8 @@ def check_inputs(transitions, emission) -> None:
 
 def _value(moves: SoftmaxTransitions, counts: Tensor, inputs: Tensor) -> float:
     """The expected log-probability of the moves."""
-    return (counts * moves.log_probs(inputs).clamp(min=-1e300)).sum().item()
+    gains = counts * moves.log_probs(inputs)
+    return gains.masked_fill(moves.forbidden, 0.0).sum().item()
 
 
 def _newton(counts: Tensor, probs: Tensor, inputs: Tensor, free: Tensor) -> Tensor:
@@ -183,9 +189,9 @@ def _newton(counts: Tensor, probs: Tensor, inputs: Tensor, free: Tensor) -> Tens
     mixed = (probs[..., None] * inputs[:, None]).flatten(1)  # (n, K P)
     blocks = [(inputs * weight[:, None]).mT @ inputs for weight in (left * probs).mT]
     curvature = torch.block_diag(*blocks) - (left * mixed).mT @ mixed
-    # No curvature: the same added to all moves, and inputs that do not vary on their own.
-    ridge = 1e-9 * curvature.diagonal().clamp(min=1e-200)
-    moving, step = free.flatten(), torch.zeros_like(gradient)
-    curvature = (curvature + ridge.diag())[moving][:, moving]
-    step[moving] = torch.linalg.solve(curvature, gradient[moving])
-    return step.reshape(free.shape)
+    unit = curvature.diagonal().sqrt()
+    unit = torch.where(unit > 0, 1 / unit, 0.0) * free.flatten()
+    # Without curvature: the same added to all moves, and inputs that do not vary alone.
+    scaled = unit[:, None] * curvature * unit
+    inverse = torch.linalg.pinv(scaled, rtol=1e-10, hermitian=True)
+    return (unit * (inverse @ (unit * gradient))).reshape(free.shape)

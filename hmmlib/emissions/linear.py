@@ -104,6 +104,9 @@ def _(emission: LinearEmission, values, weights, limits=NO_LIMITS):
 
 @blank.register
 def _(emission: LinearEmission, num_states, values):
+    values = values[~values.isnan().any(1)]
+    if not len(values):
+        raise ValueError("observations: all are missing, needs some to learn from")
     one = LinearEmission(values.new_zeros(1, values.shape[1] - 1), spread(values[:, 0]))
     one = fit(one, values, values.new_ones(len(values), 1))
     return LinearEmission(one.weights.expand(num_states, -1), one.scale[0])

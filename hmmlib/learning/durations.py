@@ -4,7 +4,6 @@ Letters and axes as in `hmmlib.durations.recursion`. The functions are those of
 `hmmlib.learning.em`, with one table more to learn.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -13,8 +12,8 @@ from torch import Tensor
 from hmmlib.checks import as_count
 from hmmlib.durations import HSMM
 from hmmlib.emissions import Limits, widened
-from hmmlib.emissions.weights import normalised
 from hmmlib.learning.em import as_scale, refitted
+from hmmlib.learning.moving import Learn, kept, moved
 from hmmlib.learning.result import (
     PARTS,
     Fit,
@@ -34,7 +33,7 @@ def hsmm_em_step(
     observations,
     lengths=None,
     observed=None,
-    learn: Collection[str] = PARTS_OF_HSMM,
+    learn: Learn = PARTS_OF_HSMM,
     pseudo_count: float = 0.0,
     min_scale: float = 0.0,
     *,
@@ -54,8 +53,8 @@ def hsmm_em_step(
         tensor([[1.0000, 0.0000],
                 [0.5000, 0.5000]], dtype=torch.float64)
     """
-    options = as_options(hsmm, learn, pseudo_count, HSMM, PARTS_OF_HSMM)
-    limits = Limits(options.pseudo_count, as_scale(min_scale))
+    learn, pseudo_count = as_options(hsmm, learn, pseudo_count, HSMM, PARTS_OF_HSMM)
+    limits = Limits(pseudo_count, as_scale(min_scale))
     seen = hsmm.read(observations, lengths, observed)
     with torch.no_grad():
         counts = hsmm.expected_counts(seen, censored=censored)
@@ -65,12 +64,13 @@ def hsmm_em_step(
         starts = states.select(-2, 0).reshape(-1, hsmm.num_states).sum(0)
         names = "initial_probs", "transition_matrix", "durations"
         learned = {
-            name: normalised(table, getattr(hsmm, name), limits.pseudo_count)
+            name: moved(table, getattr(hsmm, name), learn[name], limits.pseudo_count)
             for name, table in zip(names, (starts, *tables), strict=True)
             if name in learn
         }
         if "emission" in learn:
-            learned["emission"] = refitted(hsmm.emission, seen, states, limits)
+            fitted = refitted(hsmm.emission, seen, states, limits)
+            learned["emission"] = kept(fitted, hsmm.emission, learn["emission"])
     return replace(hsmm, **learned), evidence.sum()
 
 
@@ -82,7 +82,7 @@ def fit_hsmm(
     tolerance: float = 1e-6,
     *,
     observed=None,
-    learn: Collection[str] = PARTS_OF_HSMM,
+    learn: Learn = PARTS_OF_HSMM,
     pseudo_count: float = 0.0,
     min_scale: float = 0.0,
     censored: bool = True,

@@ -4,8 +4,9 @@ Letters and axes as in `hmmlib.recursion`. Every function takes one sequence (T,
 batch (N, T, ...) with `lengths`; NaN and `observed=False` are missing observations.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,11 +22,11 @@ from hmmlib.emissions import (
     table_of,
     widened,
 )
-from hmmlib.emissions.weights import normalised
 from hmmlib.engines import pick
 from hmmlib.engines.answers import Totals
 from hmmlib.engines.compact import Compact
 from hmmlib.hmm import HMM
+from hmmlib.learning.moving import Learn, as_tied, kept, moved
 from hmmlib.learning.result import (
     PARTS,
     Fit,
@@ -38,6 +39,7 @@ from hmmlib.learning.result import (
 )
 from hmmlib.observations import Observed
 from hmmlib.recursion import Potentials
+from hmmlib.transitions import SoftmaxTransitions
 
 
 def em_step(
@@ -45,36 +47,51 @@ def em_step(
     observations,
     lengths=None,
     observed=None,
-    learn: Collection[str] = PARTS,
+    learn: Learn = PARTS,
     pseudo_count: float = 0.0,
     min_scale: float = 0.0,
+    *,
+    inputs=None,
+    labels=None,
+    tied=None,
 ) -> tuple[HMM, Tensor]:
     """One step of Baum-Welch: the new model, and log p(x) of the old one, shape ().
 
     initial_probs and transition_matrix become the expected starts and moves, normalised;
-    emission the maximum-likelihood fit in which observation t counts p(z_t | x) times.
-    `learn` names the parts that move. `pseudo_count` is added to each possible start, move
-    and symbol, which is a Dirichlet(1 + pseudo_count) prior. What has probability 0 keeps
-    it, and a state that is never visited keeps its parameters. No scale is narrower
-    than `min_scale`, a standard deviation in the unit of the observations. log p(x), plus
-    the log prior, never falls, if the scales of `hmm` are at least `min_scale`. Raises
-    ValueError for impossible observations, and for a family without a weighted fit.
-    Rabiner 1989, eqs. 40a-c and 109-111. Taught in chapter 5.
+    emission the maximum-likelihood fit in which observation t counts p(z_t | x) times. Where
+    inputs drive moves or readings, these are regressions, weighted alike.
+
+    `learn` names the parts that move, or is a dict with a mask for each: booleans of its
+    shape, or one for each state, as for the emission. States with the same integer in `tied`,
+    (K,), share their emission. `pseudo_count` is added to each possible start, move and
+    symbol, which is a Dirichlet(1 + pseudo_count) prior. What has probability 0 keeps it,
+    and a state that is never visited keeps its parameters. No scale is narrower than
+    `min_scale`, a standard deviation in the unit of the observations. log p(x), plus the log
+    prior, never falls, if the scales of `hmm` are at least `min_scale`. Raises ValueError
+    for impossible observations, and for a family without a weighted fit. Rabiner 1989, eqs.
+    40a-c and 109-111. Taught in chapter 5.
     """
-    options = as_options(hmm, learn, pseudo_count)
-    limits = Limits(options.pseudo_count, as_scale(min_scale))
-    seen = hmm.read(observations, lengths, observed)
+    learn, pseudo_count = as_options(hmm, learn, pseudo_count)
+    limits, same = Limits(pseudo_count, as_scale(min_scale)), as_tied(tied, hmm)
+    seen = hmm.read(observations, lengths, observed, inputs, labels)
     short = hmm.compact(seen)
     with torch.no_grad():
-        counts = pick(short).total_counts(short)
-        initial, moves = hmm.initial_probs, hmm.transition_matrix
-        emission = hmm.emission
+        driven = type(hmm.transition_matrix) is not Tensor
+        counts = pick(short).total_counts(short, by_step=driven)
+        initial, moves, emission = (getattr(hmm, part) for part in PARTS)
         if "initial_probs" in learn:
-            initial = normalised(counts.initial, initial, limits.pseudo_count)
+            initial = moved(
+                counts.initial, initial, learn["initial_probs"], pseudo_count
+            )
         if "transition_matrix" in learn:
-            moves = normalised(counts.transitions, moves, limits.pseudo_count)
+            mask, pairs = learn["transition_matrix"], counts.transitions
+            if driven:
+                moves = _driven(moves, pairs, seen.inputs, mask)
+            else:
+                moves = moved(pairs, moves, mask, pseudo_count)
         if "emission" in learn:
-            emission = _refitted(emission, seen, short, counts, limits)
+            fitted = _refitted(emission, seen, short, counts, limits, same)
+            emission = kept(fitted, emission, learn["emission"])
     model = HMM.of_checked(initial, moves, emission, hmm.symbols)
     return model, counts.log_likelihood
 
@@ -87,7 +104,10 @@ def fit_em(
     tolerance: float = 1e-6,
     *,
     observed=None,
-    learn: Collection[str] = PARTS,
+    inputs=None,
+    labels=None,
+    learn: Learn = PARTS,
+    tied=None,
     pseudo_count: float = 0.0,
     min_scale: float = 0.0,
     progress: bool = False,
@@ -105,17 +125,18 @@ def fit_em(
     dtype, model = hmm.initial_probs.dtype, cast(hmm, torch.float64)
     if "emission" in learn and min_scale:
         model = replace(model, emission=widened(model.emission, min_scale))
-    seen = model.read(observations, lengths, observed)
-    options = learn, pseudo_count, min_scale
-    scores, ended = [], False
-    if not progress:
+    seen = model.read(observations, lengths, observed, inputs, labels)
+    options, same = (learn, pseudo_count, min_scale), as_tied(tied, model)
+    scores, ended, whole = [], False, all(mask is None for mask in learn.values())
+    if whole and not progress and same is None:
         model, scores, ended = _in_one_run(model, seen, options, num_iters, tolerance)
     if not ended:
+        step = partial(em_step, tied=tied)
         model = _step_by_step(
-            model, seen, options, num_iters, tolerance, scores, progress
+            model, seen, options, num_iters, tolerance, scores, progress, step
         )
     gain = scores[-1][1] - scores[-2][1] if num_iters else torch.inf
-    warn_of_equal_states("fit_em", hmm, model, learn)
+    warn_of_equal_states("fit_em", hmm, model, learn, tied)
     return report("fit_em", cast(model, dtype), scores, gain, tolerance)
 
 
@@ -128,13 +149,17 @@ def _in_one_run(
     of the model itself is still to be computed.
     """
     learn, pseudo_count, min_scale = options
-    emitted = table_of(model.emission)
-    if emitted is None or model.initial_probs.device.type != "cpu":
+    emitted, short = table_of(model.emission), model.compact(seen)
+    if (
+        emitted is None
+        or not isinstance(short, Compact)
+        or model.initial_probs.device.type != "cpu"
+    ):
         return model, [], False
     from hmmlib.engines import compiled  # takes a while to load
 
     found = compiled.learn(
-        model.compact(seen),
+        short,
         (model.initial_probs, model.transition_matrix, emitted),
         [part in learn for part in PARTS],
         float(pseudo_count),
@@ -157,13 +182,14 @@ def _step_by_step(
     tolerance: float,
     scores: list,
     progress: bool,
+    step_from: Callable,
 ) -> HMM:
     """The rest of `num_iters` steps; adds to `scores`, of which the last is the model's."""
     from tqdm.auto import tqdm  # takes a while to load
 
     learn, pseudo_count, min_scale = options
     for _ in tqdm(range(num_iters - len(scores)), disable=not progress):
-        step, score = em_step(model, seen, None, None, learn, pseudo_count, min_scale)
+        step, score = step_from(model, seen, None, None, learn, pseudo_count, min_scale)
         score = score.item()
         prior = log_prior(model, learn, pseudo_count).item()
         scores.append((score, score + prior))
@@ -195,16 +221,31 @@ def _refitted(
     short: Compact | Potentials,
     counts: Totals,
     limits: Limits,
+    same: Tensor | None,
 ) -> Distribution:
-    """The emission that fits best, each observation counted by its posterior."""
-    states = counts.uses
+    """The emission that fits best, each observation counted by its posterior.
+
+    States that are the `same` share what they are counted by, and so their parameters.
+    """
+    states = counts.uses if same is None else counts.uses @ same.to(counts.uses)
     if isinstance(short, Compact):
         fitted = m_step(emission, states, limits)
         if fitted is not None:
             return fitted
         # The statistics do not suffice: every step is needed.
         states = pick(short).expected_counts(short).states
+        states = states if same is None else states @ same.to(states)
     return refitted(emission, seen, states, limits)
+
+
+def _driven(
+    moves: SoftmaxTransitions, pairs: Tensor, inputs: Tensor, mask: Tensor | None
+) -> SoftmaxTransitions:
+    """The moves that fit best, each counted by its posterior at its own inputs."""
+    size, num = len(moves), moves.num_inputs
+    free = torch.ones_like(moves.weights, dtype=torch.bool) if mask is None else mask
+    rows = inputs[..., :-1, :].reshape(-1, num).to(moves.weights)
+    return moves.fitted(pairs.reshape(-1, size, size).to(rows), rows, free)
 
 
 def refitted(

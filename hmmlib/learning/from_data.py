@@ -7,6 +7,7 @@ from torch.distributions import Distribution, Independent
 from hmmlib.checks import as_count, as_seed, as_tensor, told
 from hmmlib.emissions import blank_of, counted_probs, has_clusters
 from hmmlib.hmm import HMM
+from hmmlib.inputs import as_inputs, beside_inputs
 from hmmlib.learning.em import fit_em
 from hmmlib.learning.result import Fit
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
@@ -30,6 +31,7 @@ def fit(
     seed: int = 0,
     *,
     observed=None,
+    inputs=None,
     symbols=None,
     method=fit_em,
     **options,
@@ -44,10 +46,12 @@ def fit(
         num_states: K.
         observations, lengths, observed: as for `HMM`. The columns of a DataFrame are
             independent components of a family of single values.
+        inputs: as for `HMM`, where the family is `LinearEmission`.
         num_starts, seed: how many fits, and from which random starts.
         symbols: names of the symbols; by default those that occur, where they are words.
         method: `fit_em`, or `fit_gradient` for a family without Baum-Welch.
-        options: go to `method`, such as num_iters, tolerance, min_scale, pseudo_count.
+        options: go to `method`, such as num_iters, tolerance, min_scale, pseudo_count, and
+            labels.
 
     Raises:
         ValueError: for a family that cannot start from data, fewer different values than
@@ -62,9 +66,19 @@ def fit(
     """
     num_states, seed = as_count("num_states", num_states), as_seed(seed) or 0
     num_starts = as_count("num_starts", num_starts)
-    event, words = _event_shape(family, observations), _words_in(observations)
+    driven, words = hasattr(family, "num_inputs"), _words_in(observations)
+    event = () if driven else _event_shape(family, observations)
     symbols = symbols or words
     found = in_double(read(observations, event, lengths, observed, symbols))
+    if driven:
+        steps = tuple(found.values.shape)
+        inputs = as_inputs(inputs, steps, found.lengths, None)
+        found, event = beside_inputs(found._replace(inputs=inputs)), inputs.shape[-1:]
+    elif inputs is not None:
+        raise ValueError(
+            "inputs: given, but they do not drive the family; needs LinearEmission, or fit_em"
+            " from an HMM with SoftmaxTransitions"
+        )
     blank = _blank(family, num_states, event, found)
     _refuse_words(words, blank)
     like = HMM(*_sticky(num_states), blank, symbols)

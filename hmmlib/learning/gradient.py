@@ -1,30 +1,22 @@
 """Gradient ascent on log p(x), in unconstrained parameters.
 
-Probabilities are squares of free numbers, divided by their sum, and what has probability 0
-keeps it; locations in the unit of the observations are free in units of their spread; other
-parameters go through the transform that their constraint names, and whole numbers, such as
-a number of trials, stay.
+The optimisers are Adam and L-BFGS; how a parameter becomes a free number, and back, is told in
+`hmmlib.learning.free`.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, transform_to
 
 from hmmlib.checks import as_count, as_number, told
-from hmmlib.emissions import (
-    Part,
-    bounds_of_support,
-    parts,
-    rebuilt,
-    seen_steps,
-)
-from hmmlib.emissions.weights import unit_of
+from hmmlib.emissions import seen_steps
 from hmmlib.hmm import HMM
+from hmmlib.learning.free import unconstrained
+from hmmlib.learning.moving import Learn, as_tied
 from hmmlib.learning.result import (
     PARTS,
     Fit,
@@ -47,7 +39,10 @@ def fit_gradient(
     *,
     method: str = "adam",
     observed=None,
-    learn: Collection[str] = PARTS,
+    inputs=None,
+    labels=None,
+    learn: Learn = PARTS,
+    tied=None,
     pseudo_count: float = 0.0,
     tolerance: float = 1e-6,
     progress: bool = False,
@@ -57,7 +52,10 @@ def fit_gradient(
     The model is the best on the way, its log-likelihood the last in `log_likelihoods`.
 
     Args:
-        hmm, observations, lengths, observed, learn, pseudo_count: as in `em_step`.
+        hmm, observations, lengths, observed, inputs, labels, tied, pseudo_count: as in
+            `em_step`.
+        learn: as in `em_step`; of the emission also a dict with masks for its parameters,
+            such as {"emission": {"loc": True}}.
         num_steps, learning_rate: at most so many steps; of Adam, of that size.
         method: "adam", or "lbfgs", which learns the curvature, stops by itself, and needs
             no learning rate (Liu & Nocedal 1989).
@@ -72,8 +70,10 @@ def fit_gradient(
     num_steps = as_count("num_steps", num_steps, least=0)
     tolerance, rate = as_tolerance(tolerance), _as_rate(learning_rate)
     dtype, start = hmm.initial_probs.dtype, cast(hmm, torch.float64)
-    seen = start.read(observations, lengths, observed)
-    build, leaves = _unconstrained(start, learn, _said(start, seen))
+    seen, same = start.read(observations, lengths, observed, inputs, labels), None
+    if tied is not None:
+        same = as_tied(tied, start).argmax(1)  # the first state of each group
+    build, leaves = unconstrained(start, learn, _said(start, seen), same)
 
     def objective() -> tuple[Tensor, Tensor]:
         """log p(x), and with the log prior."""
@@ -87,7 +87,7 @@ def fit_gradient(
         optimize = _adam if method == "adam" else _lbfgs
         climb = partial(_climb, objective, leaves)
         steps = optimize(climb, leaves, num_steps, rate, tolerance, bar)
-    return _best(start, build, leaves, steps, tolerance, dtype, learn)
+    return _best(start, build, leaves, steps, tolerance, dtype, learn, tied)
 
 
 def _climb(objective: Callable, leaves: list[Tensor]) -> "_Seen":
@@ -101,7 +101,7 @@ def _climb(objective: Callable, leaves: list[Tensor]) -> "_Seen":
     return _Seen(score.detach(), value.detach(), here)
 
 
-def _best(start, build, leaves, steps, tolerance, dtype, learn) -> Fit:
+def _best(start, build, leaves, steps, tolerance, dtype, learn, tied) -> Fit:
     """The fit that ends with the best of the steps."""
     gain = torch.inf
     if len(steps) > 1:
@@ -112,7 +112,7 @@ def _best(start, build, leaves, steps, tolerance, dtype, learn) -> Fit:
         for leaf, value in zip(leaves, steps[best].leaves, strict=True):
             leaf.copy_(value)
         model = cast(build(), dtype)
-    warn_of_equal_states("fit_gradient", start, model, learn)
+    warn_of_equal_states("fit_gradient", start, model, learn, tied)
     return report("fit_gradient", model, scores, gain, tolerance, len(steps) - 1)
 
 
@@ -212,106 +212,3 @@ class _Seen(NamedTuple):
     score: Tensor  # log p(x)
     objective: Tensor  # with the log prior
     leaves: list[Tensor]  # copies
-
-
-class _Free:
-    """Parameters as free numbers: leaves by name, and the way back to their values."""
-
-    def __init__(self):
-        self.leaves: dict[str, Tensor] = {}
-        self.back: dict[str, Callable] = {}
-
-    def add(self, name: str, value: Tensor, forward: Callable, inverse: Callable):
-        """Free `value`. Raises ValueError on the edge of what it may be."""
-        leaf = inverse(value).detach().clone()
-        if not leaf.isfinite().all():
-            raise ValueError(
-                f"emission: {name} {value.tolist()} stands on the edge of what it may be,"
-                " needs values inside, or learn without the emission"
-            )
-        self.leaves[name], self.back[name] = leaf.requires_grad_(), forward
-
-    def add_probs(self, name: str, value: Tensor):
-        """Free rows of probabilities."""
-
-        # Not a softmax: there 0 is infinitely far away, and near it gradients vanish.
-        def as_rows(x: Tensor) -> Tensor:
-            return x.square() / x.square().sum(-1, keepdim=True)
-
-        self.add(name, value, as_rows, torch.sqrt)
-
-    def values(self) -> dict[str, Tensor]:
-        """The parameters of the leaves as they are."""
-        return {name: self.back[name](leaf) for name, leaf in self.leaves.items()}
-
-
-def _unconstrained(
-    hmm: HMM, learn: Collection[str], values: Tensor
-) -> tuple[Callable[[], HMM], list[Tensor]]:
-    """A function that builds the model from its leaves, and the leaves, which are free."""
-    chain, emitted = _Free(), _Free()
-    for part in ("initial_probs", "transition_matrix"):
-        if part in learn:
-            chain.add_probs(part, getattr(hmm, part))
-    if "emission" in learn:
-        _free_emission(emitted, hmm.emission, values)
-
-    def build() -> HMM:
-        """The model of the leaves as they are."""
-        now, emission = chain.values(), hmm.emission
-        if emitted.leaves:
-            emission = rebuilt(emission, emitted.values())
-        return HMM(
-            now.get("initial_probs", hmm.initial_probs),
-            now.get("transition_matrix", hmm.transition_matrix),
-            emission,
-            hmm.symbols,
-        )
-
-    if emitted.leaves:
-        _refuse_edges(build().emission)
-    return build, [*chain.leaves.values(), *emitted.leaves.values()]
-
-
-def _free_emission(free: _Free, emission: Distribution, values: Tensor) -> None:
-    """Free the parameters of the emission. Raises ValueError if there are none."""
-    unit = unit_of(values)
-    for part in parts(emission):
-        name = part.name
-        if part.constraint.is_discrete:  # such as the number of trials
-            continue
-        if part.on_simplex:
-            name = name.removesuffix(part.attribute) + "probs"
-            free.add_probs(name, part.owner.probs)
-        elif part.in_unit:
-            free.add(name, part.value, lambda x: x * unit, lambda x: x / unit)
-        else:
-            transform = _transform(part)
-            free.add(name, part.value, transform, transform.inv)
-    if not free.leaves:
-        raise ValueError(
-            f"emission: got {type(emission).__name__}, which has no parameters that could be"
-            " learned, needs learn without the emission"
-        )
-
-
-def _refuse_edges(emission: Distribution) -> None:
-    """Raise ValueError if parameters that are learned bound what a state can emit."""
-    for owner, bound in bounds_of_support(emission):
-        if bound.requires_grad:
-            raise ValueError(
-                f"emission: got {type(owner).__name__}, whose parameters bound what it can"
-                " emit: at the bound the likelihood jumps, and has no gradient; needs learn"
-                " without the emission"
-            )
-
-
-def _transform(part: Part):
-    """From free numbers to what the parameter may be. Raises ValueError if there is none."""
-    try:
-        return transform_to(part.constraint)
-    except NotImplementedError as error:
-        raise ValueError(
-            f"emission: got {type(part.owner).__name__}, whose {part.name} cannot be freed,"
-            " needs learn without the emission"
-        ) from error

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmmlib.checks import MOST, as_instance, as_number, told, warn
+from hmmlib.checks import MOST, as_instance, as_number, warn
 from hmmlib.emissions import counted_probs, parameters, rebuilt, rows
 from hmmlib.hmm import HMM
+from hmmlib.learning.moving import Learn, as_moving
 
 PARTS = ("initial_probs", "transition_matrix", "emission")
 
@@ -27,22 +28,20 @@ class Fit(NamedTuple):
 class Options(NamedTuple):
     """What may move, and what pulls at it."""
 
-    learn: Collection[str] = PARTS
+    learn: dict  #: by part, see `hmmlib.learning.moving.as_moving`
     pseudo_count: float = 0.0
 
 
 def as_options(
     hmm: HMM,
-    learn: Collection[str],
+    learn: Learn,
     pseudo_count: float,
     kind: type = HMM,
     parts: tuple[str, ...] = PARTS,
 ) -> Options:
     """Raises TypeError for what is no `kind`, ValueError for parts that there are not."""
     as_instance(kind.__name__.lower(), hmm, kind)
-    among = isinstance(learn, list | tuple | set | frozenset | dict) and len(learn)
-    if not among or not all(isinstance(part, str) and part in parts for part in learn):
-        raise ValueError(f"learn: got {told(learn)}, needs some of {parts}")
+    learn = as_moving(learn, hmm, parts)
     needs = f"a number of at least 0, and at most {MOST:,}"
     fits = as_number("pseudo_count", pseudo_count, needs, lambda x: 0 <= x <= MOST)
     return Options(learn, fits)
@@ -57,9 +56,10 @@ def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
     """pseudo_count times the sum of the logs of all possible starts, moves and symbols; ().
 
     The log density of Dirichlet(1 + pseudo_count) priors, up to a constant; only over the
-    parts in `learn`.
+    parts in `learn`. Moves that inputs drive have no prior.
     """
     tables = [getattr(hmm, part) for part in learn if part != "emission"]
+    tables = [table for table in tables if isinstance(table, Tensor)]
     if "emission" in learn:
         tables += counted_probs(hmm.emission)
     total = hmm.initial_probs.new_zeros(())
@@ -71,10 +71,12 @@ def log_prior(hmm: HMM, learn: Collection[str], pseudo_count: float) -> Tensor:
 
 def cast(hmm: HMM, dtype: torch.dtype) -> HMM:
     """The model with every parameter in another precision."""
-    if dtype == hmm.initial_probs.dtype:
+    emitted = parameters(hmm.emission)
+    tables = {name: x for name, x in vars(hmm).items() if hasattr(x, "dtype")}
+    if all(x.dtype == dtype for x in (*tables.values(), *emitted.values())):
         return hmm
-    emitted = {name: x.to(dtype) for name, x in parameters(hmm.emission).items()}
-    tables = {k: x.to(dtype) for k, x in vars(hmm).items() if isinstance(x, Tensor)}
+    emitted = {name: x.to(dtype) for name, x in emitted.items()}
+    tables = {name: x.to(dtype) for name, x in tables.items()}
     return replace(hmm, emission=rebuilt(hmm.emission, emitted), **tables)
 
 
@@ -99,9 +101,12 @@ def report(
     return Fit(model, history, converged, len(scores) - 1)
 
 
-def warn_of_equal_states(name: str, start: HMM, end: HMM, learn) -> None:
-    """Warn if states that began with the same emission ended with the same one."""
-    if "emission" not in learn or start.num_states == 1:
+def warn_of_equal_states(name: str, start: HMM, end: HMM, learn, tied=None) -> None:
+    """Warn if states that began with the same emission ended with the same one.
+
+    Not of those that are `tied`, which is what they should do.
+    """
+    if "emission" not in learn or start.num_states == 1 or tied is not None:
         return
     before, after = rows(start.emission), rows(end.emission)
     ranks, groups = before.unique(dim=0, return_inverse=True)

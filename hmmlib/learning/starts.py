@@ -48,7 +48,8 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
 
     Probabilities of starts, moves and symbols are drawn evenly from all distributions over
     what is possible. Other emission parameters of a state are a random average over the
-    states of `hmm`, so that they stay within their range. Raises ValueError for no start,
+    states of `hmm`, so that they stay within their range. Moves that inputs drive start as
+    those of `hmm`. Raises ValueError for no start,
     and for states that are all alike, which no average tells apart.
     """
     as_instance("hmm", hmm, HMM)
@@ -64,7 +65,9 @@ def random_starts(hmm: HMM, num_starts: int, seed: int) -> list[HMM]:
 
     starts = []
     for _ in range(num_starts):
-        initial, moves = evenly(hmm.initial_probs), evenly(hmm.transition_matrix)
+        initial, moves = evenly(hmm.initial_probs), hmm.transition_matrix
+        if isinstance(moves, Tensor):
+            moves = evenly(moves)
         emission = emissions.randomised(hmm.emission, evenly, generator)
         starts.append(HMM(initial, moves, emission, hmm.symbols))
     return starts
