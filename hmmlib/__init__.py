@@ -18,18 +18,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hmmlib.durations import HSMM
     from hmmlib.factorial import FactorialHMM, additive_gaussian
     from hmmlib.hmm import HMM
     from hmmlib.learning import Fit, fit
 
 FRONT_DOOR = {
     "HMM": "hmm",
+    "HSMM": "durations",
     "FactorialHMM": "factorial",
     "additive_gaussian": "factorial",
     "Fit": "learning",
     "fit": "learning",
 }
-__all__ = ["HMM", "FactorialHMM", "Fit", "additive_gaussian", "fit"]
+__all__ = ["HMM", "HSMM", "FactorialHMM", "Fit", "additive_gaussian", "fit"]
 
 try:
     __version__ = version("hmmlib")

@@ -314,6 +314,4 @@ class HMM:
         matrix = self.transition_matrix
         moves = getattr(matrix, "weights", matrix)
         tables = [("initial_probs", self.initial_probs), ("transition_matrix", moves)]
-        told = as_text(self, tables)
-        names = [] if self.symbols is None else [f"symbols  {', '.join(self.symbols)}"]
-        return "\n".join([told, *names])
+        return as_text(self, tables)

@@ -6,14 +6,17 @@ from hmmlib.emissions import parameters
 
 
 def as_text(model, tables: list[tuple[str, Tensor]]) -> str:
-    """The kind of the model, its `tables` by name, and the parameters of its emission."""
+    """The kind of the model, `tables` by name, parameters of the emission, and symbols."""
     emitted = parameters(model.emission).items()
     named = [
         *tables,
         *((f"{type(model.emission).__name__} {name}", x) for name, x in emitted),
     ]
     title = f"{type(model).__name__} of {model.num_states} states"
-    return "\n".join([title, *(f"{name}\n{as_table(x)}" for name, x in named)])
+    lines = [title, *(f"{name}\n{as_table(x)}" for name, x in named)]
+    if model.symbols is not None:
+        lines.append(f"symbols  {', '.join(model.symbols)}")
+    return "\n".join(lines)
 
 
 def as_table(values: Tensor) -> str:

@@ -1,10 +1,11 @@
 """Explicit durations at the edges: batches, what is missing, extremes, files, and refusals."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from test_durations import EXACT, each_end, middle, of_hsmm, random_hsmm
+from test_durations import EXACT, each_end, expanded, middle, of_hsmm, random_hsmm
 from torch.distributions import Normal
 from torch.testing import assert_close
 
@@ -240,6 +241,33 @@ def test_a_model_comes_back_from_its_file_to_the_last_bit(tmp_path):
     assert "mean durations, of 1 to 2" in repr(found)
 
 
+def test_observations_are_given_by_name(tmp_path):
+    plain = HSMM([0.5, 0.5], SWAP, TABLE, TABLE)
+    model = HSMM([0.5, 0.5], SWAP, TABLE, TABLE, ["dry", "wet"])
+    words, x = ["wet", "dry", None, "wet"], [1, 0, None, 1]
+    assert_close(model.smooth(words), plain.smooth(x))
+    assert_close(model.log_likelihood(x), plain.log_likelihood(x))
+    belief = model.belief().observe("wet").observe("dry")
+    assert_close(belief.log_likelihood, plain.log_likelihood([1, 0]))
+    assert_close(hsmm_em_step(model, words)[1], plain.log_likelihood(x))
+    assert hsmm_em_step(model, words)[0].symbols == ("dry", "wet")
+    model.save(tmp_path / "model.json")
+    found = HSMM.load(tmp_path / "model.json")
+    assert found.symbols == ("dry", "wet") and "symbols  dry, wet" in repr(found)
+    with pytest.raises(ValueError, match="got 'fog', needs one of the symbols"):
+        model.viterbi(["fog"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_long_run_is_that_of_a_plain_hmm_of_more_states(seed):
+    model, *emission = of_hsmm()
+    durations = torch.rand(3, 6, generator=torch.Generator().manual_seed(seed)).double()
+    model = replace(model, durations=durations / durations.sum(1, keepdim=True))
+    plain = expanded(model, *emission).stationary_probs().reshape(3, 6).sum(1)
+    assert_close(model.stationary_probs(), plain, **EXACT)
+    assert HSMM([1.0], [[0.0]], [[1.0]], [[0.5, 0.5]]).stationary_probs() == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -251,6 +279,7 @@ def test_a_model_comes_back_from_its_file_to_the_last_bit(tmp_path):
         (([0.5, 0.5], [[0, 0], [1, 0]], TABLE, TABLE), "transition_matrix: row 0 sums to 0"),
         (([1.0], [[0.0]], TABLE, TABLE), "emission: got batch_shape"),
         (([0.5, 0.5], [[0.0]], TABLE, TABLE), "transition_matrix: got shape"),
+        (([0.5, 0.5], SWAP, TABLE, TABLE, ["a"]), "symbols: got 1 names, needs 2"),
     ],
 )  # fmt: skip
 def test_parameters_that_do_not_fit_are_refused(arguments, message):

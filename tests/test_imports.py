@@ -19,7 +19,7 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "from hmmlib import HMM, fit",
+        "from hmmlib import HMM, HSMM, fit",
         "from hmmlib.hmm import HMM\nfrom hmmlib.learning import em_step, fit_gradient",
         "from hmmlib import inference, observations, recursion, enumeration, storage",
     ],

@@ -21,6 +21,7 @@ from torch.distributions import (
 )
 from torch.testing import assert_close
 
+from hmmlib.durations import HSMM
 from hmmlib.emissions import Product, SphericalNormal, TiedNormal
 from hmmlib.hmm import HMM
 from hmmlib.learning import aic, bic, num_params
@@ -79,6 +80,18 @@ def test_criteria_by_hand():
     ):
         assert_close(aic(coin, x, *more), 2 * 1 - 2 * score)
         assert_close(bic(coin, x, *more), 1 * math.log(3) - 2 * score)
+
+
+def test_of_explicit_durations_by_hand():
+    """Two starts, three times one move of two, three times three durations of four."""
+    jumps, last = (torch.ones(3, 3) - torch.eye(3)) / 2, torch.full((3, 4), 0.25)
+    model = HSMM([1 / 3] * 3, jumps, Poisson(torch.ones(3)), last)
+    assert num_params(model) == 2 + 3 + 3 * 3 + 3
+    one = HSMM([1.0], [[0.0]], [[0.25, 0.75]], [[0.5, 0.3, 0.2]])
+    score = math.log(0.25 * 0.75) + math.log(0.2)  # a stay of at least three steps
+    assert num_params(one) == 2 + 1
+    assert_close(aic(one, [0, None, 1]), 2 * 3 - 2 * score)
+    assert_close(bic(one, [0, None, 1]), 3 * math.log(2) - 2 * score)
 
 
 def test_a_step_counts_if_a_component_was_seen():

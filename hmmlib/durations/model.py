@@ -1,6 +1,6 @@
 """The model of stays: how the state starts, how long it lasts, moves and what it emits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hmmlib.engines.answers import BestPath, Filtered, Smoothed, StayCounts
 from hmmlib.hmm import HMM
 from hmmlib.logs import logs
 from hmmlib.sampling import Sample
+from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
 from hmmlib.summary import as_text
 
@@ -37,6 +38,7 @@ class HSMM:
         emission: a `torch.distributions` object with batch_shape (K,), or a (K, V) matrix.
         durations: (K, D), p(a stay in k lasts d steps) in column d - 1; rows sum to one.
             See `poisson_durations`, `negative_binomial_durations` and `geometric_after`.
+        symbols: V names, if observations are given by name.
 
     The verbs are those of `HMM`, and read observations as they do. With `censored=True` the
     last stay may go on beyond the end: a sequence that was cut off. With `censored=False` it
@@ -59,15 +61,16 @@ class HSMM:
     transition_matrix: Tensor
     emission: Distribution
     durations: Tensor
+    symbols: Sequence[str] | None = None
 
-    symbols = None  # observations are numbers
     read, num_inputs = HMM.read, HMM.num_inputs
 
     def __post_init__(self):
         durations = as_probs("durations", self.durations, "(K, D)")
         matrix = as_tensor("transition_matrix", self.transition_matrix)
         one = tuple(matrix.shape) == (1, 1) and not matrix.any()
-        checked = HMM(self.initial_probs, [[1.0]] if one else matrix, self.emission)
+        moves = [[1.0]] if one else matrix
+        checked = HMM(self.initial_probs, moves, self.emission, self.symbols)
         initial_probs, size = checked.initial_probs, checked.num_states
         if one:
             matrix = torch.zeros_like(initial_probs)[:, None]
@@ -90,6 +93,7 @@ class HSMM:
             transition_matrix=matrix,
             emission=checked.emission,
             durations=durations,
+            symbols=checked.symbols,
         )
 
     @property
@@ -199,6 +203,17 @@ class HSMM:
         chain, dtype = chain_of(*map(as_array, tables)), self.initial_probs.dtype
         return first_belief(*chain, self.emission, self.symbols, lag, dtype)
 
+    def stationary_probs(self) -> Tensor:
+        """How often the chain is in each state, in the long run, (K,).
+
+        The share of the stays that are in it, times their mean duration, normalised.
+
+        Raises:
+            ValueError: as `HMM.stationary_probs` does.
+        """
+        share = stationary_probs(self.transition_matrix) * self._mean_durations()
+        return share / share.sum()
+
     def sample(
         self,
         num_steps: int,
@@ -241,13 +256,18 @@ class HSMM:
 
     def __repr__(self) -> str:
         """The tables, four digits of each number; of durations, the mean."""
-        steps = torch.arange(1, self.durations.shape[1] + 1).to(self.durations)
+        longest = self.durations.shape[1]
         tables = [
             ("initial_probs", self.initial_probs),
             ("transition_matrix", self.transition_matrix),
-            (f"mean durations, of 1 to {len(steps)}", self.durations @ steps),
+            (f"mean durations, of 1 to {longest}", self._mean_durations()),
         ]
         return as_text(self, tables)
+
+    def _mean_durations(self) -> Tensor:
+        """How many steps a stay lasts on average, (K,)."""
+        steps = torch.arange(1, self.durations.shape[1] + 1).to(self.durations)
+        return self.durations @ steps
 
     def _answer(
         self, ask: Callable, observations, lengths, observed, engine, censored
