@@ -1,4 +1,4 @@
-"""Figures of state sequences and of state probabilities, in the colours of the states."""
+"""Figures of state sequences, of state probabilities and of forecasts."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -8,9 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from torch.distributions import Distribution
 
-from hmmlib.palette import GREY, INK, QUANTITY_COLORS, STATE_COLORS, legible
+from hmmlib.emissions import quantiles
+from hmmlib.palette import GREY, INK, QUANTITY_COLORS, STATE_COLORS, channels, legible
 
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 STYLE = {
     "figure.dpi": 144,
     "font.size": 11,
@@ -122,6 +125,77 @@ def state_probs(
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22)}
         ax.legend(ncols=4, fontsize=10, frameon=False, **below)
     return ax
+
+
+def fan(
+    ahead: Distribution, past: Sequence[float] = (),
+    future: Sequence[float] | None = None, first_step: int = 1, ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """A forecast of single numbers: the median, and bands that hold 50, 80 and 95 %.
+
+    Args:
+        ahead: what will be observed in the next H steps, as from `Belief.predict(H)`.
+        past: T observations before, NaN where missing.
+        future: H observations, to compare.
+        first_step: the number of the first step of the past.
+        ax: where to draw; a new figure without it.
+
+    Raises:
+        ValueError: for vectors, and for a family whose quantiles are not known.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Normal
+        >>> ahead = Normal(torch.zeros(3), torch.tensor([1.0, 1.4, 1.7]))
+        >>> ax = fan(ahead, past=[0.2, 0.1])
+    """
+    bounds = quantiles(ahead, LEVELS).numpy()  # (7, H)
+    steps = np.arange(len(past) + bounds.shape[1]) + first_step
+    before, after = np.split(steps, [len(past)])
+    if ax is None:
+        _, ax = figure(2.9)
+    color, wide = QUANTITY_COLORS["forward"], _with_edges(after, bounds)
+    ax.plot(before, np.asarray(past, dtype=float), color=INK, linewidth=1.2)
+    for i, share in enumerate(("95 %", "80 %", "50 %")):
+        tint = [1 - (0.25 + 0.2 * i) * (1 - channel) for channel in channels(color)]
+        ax.fill_between(wide[0], wide[1 + i], wide[-1 - i], color=tint, label=share)
+    ax.plot(*wide[[0, 4]], color=color, linewidth=2, label="median")
+    if future is not None:
+        style = {"color": INK, "linewidth": 1.2, "marker": "o", "markersize": 3}
+        ax.plot(after, np.asarray(future, dtype=float), label="observed", **style)
+    ax.set_xlabel("step")
+    ax.locator_params(axis="x", integer=True)
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 5}
+    ax.legend(fontsize=10, frameon=False, **above)
+    return ax
+
+
+def shares(
+    probs, state_labels: Sequence[str], first_step: int = 1, ax: Axes | None = None
+) -> Axes:
+    """Probabilities (T, K) as bands, one on the other: `Belief.forecast(T)` of the states.
+
+    Of symbols: `belief.forecast(T) @ emission.probs`, with their names.
+
+    Example:
+        >>> ax = shares([[0.2, 0.8], [0.3, 0.7], [0.4, 0.6]], ["Rainy", "Sunny"])
+    """
+    probs = np.asarray(probs)
+    if ax is None:
+        _, ax = figure(2.3)
+    wide = _with_edges(np.arange(len(probs)) + first_step, probs.T)
+    ax.stackplot(*wide[:1], wide[1:], colors=STATE_COLORS[: len(state_labels)])
+    ax.set(xlabel="step", ylabel="probability", ylim=(0, 1), xlim=wide[0, [0, -1]])
+    ax.locator_params(axis="x", integer=True)
+    _state_legend(ax, state_labels)
+    return ax
+
+
+def _with_edges(steps: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The steps, and rows beside them, with half a step more at both ends; (R + 1, H + 2)."""
+    wide = np.pad(np.stack([steps.astype(float), *rows]), ((0, 0), (1, 1)), "edge")
+    wide[0, [0, -1]] += -0.5, 0.5
+    return wide
 
 
 def _num_steps(rows: Mapping[str, Sequence[int]]) -> int:

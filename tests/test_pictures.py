@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyBboxPatch
+from torch.distributions import Normal
 
 from hmmlib import draw, plot
 from hmmlib.palette import legible
@@ -103,6 +104,34 @@ def test_state_probs_draw_bars_as_high_as_the_probabilities():
     assert list(sunny.lines[0].get_ydata()) == [0.8, 0.1]
 
 
+def test_a_fan_is_as_wide_as_the_quantiles_and_goes_on_from_the_past():
+    spread = np.array([1.0, 2.0])
+    ahead = Normal(torch.zeros(2), torch.tensor(spread))
+    ax = plot.fan(ahead, past=[3.0, np.nan, 1.0], future=[0.5, -0.5], first_step=5)
+    for band, z in zip(ax.collections, (1.959964, 1.281552, 0.67449), strict=True):
+        corners = band.get_paths()[0].vertices
+        for step, width in zip((8, 9), z * spread, strict=True):
+            heights = corners[np.isclose(corners[:, 0], step), 1]
+            assert np.allclose([heights.min(), heights.max()], [-width, width])
+        assert corners[:, 0].min() == 7.5 and corners[:, 0].max() == 9.5
+    past, median, future = ax.lines
+    assert list(past.get_xdata()) == [5, 6, 7] and past.get_ydata()[0] == 3
+    assert np.allclose(median.get_ydata(), 0) and list(future.get_xdata()) == [8, 9]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["95 %", "80 %", "50 %", "median", "observed"]
+    colors = [sum(band.get_facecolor()[0][:3]) for band in ax.collections]
+    assert colors == sorted(colors, reverse=True)  # the narrower, the darker
+
+
+def test_shares_are_as_high_as_the_probabilities():
+    ax = plot.shares([[0.2, 0.8], [0.9, 0.1]], ("Rainy", "Sunny"))
+    rainy, sunny = (each.get_paths()[0].vertices for each in ax.collections)
+    for step, share in ((1, 0.2), (2, 0.9)):
+        assert np.isclose(rainy[rainy[:, 0] == step, 1].max(), share)
+        assert np.isclose(sunny[sunny[:, 0] == step, 1].max(), 1)
+    assert to_rgba(plot.STATE_COLORS[1]) == tuple(ax.collections[1].get_facecolor()[0])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -158,6 +187,7 @@ def test_names_of_any_letters_are_drawn_and_mathematics_stays(name):
     drawn = [
         plot.strips({name: [0, 1]}, [name, "other"], text=[name, name]),
         plot.state_probs([[0.5, 0.5]], [name, "other"], name=name),
+        plot.shares([[0.5, 0.5]], [name, "other"]),
         draw.unrolled([name, name], [name, None]),
         draw.factorial([[name]], [name]),
         draw.state_diagram([[0.5, 0.5], [0.2, 0.8]], [name, "other"]),

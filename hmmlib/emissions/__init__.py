@@ -63,6 +63,7 @@ from hmmlib.emissions.protocol import (
     table_of,
     widened,
 )
+from hmmlib.emissions.quantiles import cdf, quantiles
 from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "blank_of",
     "bounds_of_support",
     "by_logits",
+    "cdf",
     "check_support",
     "construct",
     "constructed_with",
@@ -102,6 +104,7 @@ __all__ = [
     "of_valid",
     "parameters",
     "parts",
+    "quantiles",
     "randomised",
     "rebuilt",
     "rows",
