@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.utils.rnn import pad_sequence
 
-from hmmlib import engines
+from hmmlib import emissions, engines
 from hmmlib.belief import Belief, as_array, first_belief
 from hmmlib.checks import as_count, as_probs, as_seed, as_tensor
 from hmmlib.durations import recursion
@@ -17,6 +17,7 @@ from hmmlib.durations.recursion import Stays
 from hmmlib.emissions import draw, log_likelihoods
 from hmmlib.engines.answers import BestPath, Filtered, Smoothed, StayCounts
 from hmmlib.hmm import HMM
+from hmmlib.inputs import as_inputs, knowing
 from hmmlib.logs import logs
 from hmmlib.sampling import Sample
 from hmmlib.stationary import stationary_probs
@@ -40,11 +41,12 @@ class HSMM:
             See `poisson_durations`, `negative_binomial_durations` and `geometric_after`.
         symbols: V names, if observations are given by name.
 
-    The verbs are those of `HMM`, and read observations as they do. With `censored=True` the
-    last stay may go on beyond the end: a sequence that was cut off. With `censored=False` it
-    ends there. Exact; T steps cost T · K (K + D). Ferguson 1980; Rabiner 1989, section IV.D;
-    Guédon 2003; Yu 2010. `engine=engines.recursion` answers by the recursion in PyTorch, as
-    do all verbs where a gradient is wanted.
+    The verbs are those of `HMM`, and read observations, labels and the inputs of a
+    `LinearEmission` as they do. With `censored=True` the last stay may go on beyond the end:
+    a sequence that was cut off. With `censored=False` it ends there. Exact; T steps cost
+    T · K (K + D). Ferguson 1980; Rabiner 1989, section IV.D; Guédon 2003; Yu 2010.
+    `engine=engines.recursion` answers by the recursion in PyTorch, as do all verbs where a
+    gradient is wanted.
 
     Raises:
         ValueError: naming the argument, what was found and what is needed; and, by the verbs
@@ -114,58 +116,67 @@ class HSMM:
         )
 
     def stays(
-        self, observations, lengths=None, observed=None, *, censored=True
-    ) -> list[Stays]:
+        self, observations, lengths=None, observed=None, *, censored=True, inputs=None,
+        labels=None,
+    ) -> list[Stays]:  # fmt: skip
         """The model and each of its sequences as `Stays`, ready for `hmmlib.durations`."""
-        values, lengths, *_ = self.read(observations, lengths, observed)
+        seen = self.read(observations, lengths, observed, inputs, labels)
+        lengths = seen.lengths
         survivor = self.durations.flip(1).cumsum(1).flip(1)
         given = self.initial_probs, self.transition_matrix, self.durations, survivor
         tables = logs(*given)
-        scores = log_likelihoods(self.emission, values, self.initial_probs.dtype)
+        scores = log_likelihoods(self.emission, seen.values, self.initial_probs.dtype)
+        if seen.labels is not None:
+            scores = knowing(scores, seen.labels)
         rows = [scores] if scores.ndim == 2 else list(scores)
         if lengths is not None:
             rows = [row[:end] for row, end in zip(rows, lengths.tolist(), strict=True)]
         return [Stays(*tables, row, bool(censored)) for row in rows]
 
     def log_likelihood(
-        self, observations, lengths=None, observed=None, engine=None, *, censored=True
-    ) -> Tensor:
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True,
+        inputs=None, labels=None,
+    ) -> Tensor:  # fmt: skip
         """log p(x_{1:T}), shape () or (N,); -inf if impossible."""
-        given = observations, lengths, observed, engine, censored
+        given = observations, lengths, observed, engine, censored, inputs, labels
         return self._answer(lambda by, stays: (by.log_likelihood(stays),), *given)[0]
 
     def filter(
-        self, observations, lengths=None, observed=None, engine=None, *, censored=True
-    ) -> Filtered:
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True,
+        inputs=None, labels=None,
+    ) -> Filtered:  # fmt: skip
         """p(z_t | x_{1:t}) and p(z_t | x_{1:t-1}), (T, K), where the stay at t may go on."""
-        given = observations, lengths, observed, engine, censored
+        given = observations, lengths, observed, engine, censored, inputs, labels
         return Filtered(
             *self._answer(lambda by, stays: by.filter_states(stays), *given)
         )
 
     def smooth(
-        self, observations, lengths=None, observed=None, engine=None, *, censored=True
-    ) -> Smoothed:
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True,
+        inputs=None, labels=None,
+    ) -> Smoothed:  # fmt: skip
         """p(z_t | x_{1:T}), (T, K)."""
-        given = observations, lengths, observed, engine, censored
+        given = observations, lengths, observed, engine, censored, inputs, labels
         counts = self._answer(lambda by, stays: by.expected_counts(stays)[:2], *given)
         return Smoothed(*counts)
 
     def expected_counts(
-        self, observations, lengths=None, observed=None, engine=None, *, censored=True
-    ) -> StayCounts:
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True,
+        inputs=None, labels=None,
+    ) -> StayCounts:  # fmt: skip
         """p(z_t | x_{1:T}), and the expected moves (K, K) and stays by duration (K, D).
 
         A censored stay counts as the durations that it may have, from the least on.
         """
-        given = observations, lengths, observed, engine, censored
+        given = observations, lengths, observed, engine, censored, inputs, labels
         return StayCounts(*self._answer(lambda by, x: by.expected_counts(x), *given))
 
     def viterbi(
-        self, observations, lengths=None, observed=None, engine=None, *, censored=True
-    ) -> BestPath:
+        self, observations, lengths=None, observed=None, engine=None, *, censored=True,
+        inputs=None, labels=None,
+    ) -> BestPath:  # fmt: skip
         """The most probable path of states and its log joint; -1 where none is possible."""
-        given = observations, lengths, observed, engine, censored
+        given = observations, lengths, observed, engine, censored, inputs, labels
         return BestPath(*self._answer(lambda by, stays: by.viterbi(stays), *given))
 
     @torch.no_grad()
@@ -179,6 +190,8 @@ class HSMM:
         engine=None,
         *,
         censored=True,
+        inputs=None,
+        labels=None,
     ) -> Tensor:
         """Paths drawn from the posterior, (num_samples, T) or (num_samples, N, T)."""
         num_samples, seed = as_count("num_samples", num_samples), as_seed(seed)
@@ -189,7 +202,7 @@ class HSMM:
             uniforms = torch.rand(shape, dtype=torch.float64, generator=generator)
             return (by.sample_states(stays, uniforms).mT,)  # time before samples
 
-        given = observations, lengths, observed, engine, censored
+        given = observations, lengths, observed, engine, censored, inputs, labels
         return self._answer(paths, *given)[0].movedim(-1, 0)
 
     def belief(self, lag: int = 0) -> Belief:
@@ -219,11 +232,12 @@ class HSMM:
         num_steps: int,
         seed: int | None = None,
         num_sequences: int | None = None,
+        inputs=None,
     ) -> Sample:
         """A hidden path, its last stay cut off at the end, and what it emits.
 
-        Shapes and seeds as in `HMM.sample`. Raises ValueError for fewer than one step or
-        sequence, and for a single state that cannot last so long.
+        Shapes, seeds and inputs as in `HMM.sample`. Raises ValueError for fewer than one step
+        or sequence, and for a single state that cannot last so long.
         """
         num_steps, seed = as_count("num_steps", num_steps), as_seed(seed)
         count = 1 if num_sequences is None else as_count("num_sequences", num_sequences)
@@ -233,11 +247,16 @@ class HSMM:
                 f"num_steps: got {num_steps}, needs at most {longest}: the only state is"
                 " never left, and no stay lasts longer"
             )
+        inputs = as_inputs(inputs, (count, num_steps), None, self.num_inputs)
         with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
             if seed is not None:
                 torch.manual_seed(seed)
             states = self._drawn(num_steps, count)
-            emitted = draw(self.emission, states.flatten())
+            if inputs is None:
+                emitted = draw(self.emission, states.flatten())
+            else:
+                each = emissions.given(self.emission, inputs).sample()
+                emitted = each.take_along_dim(states[..., None], -1).flatten()
         sample = Sample(states, emitted.reshape(*states.shape, *emitted.shape[1:]))
         return Sample(*(x[0] for x in sample)) if num_sequences is None else sample
 
@@ -270,13 +289,13 @@ class HSMM:
         return self.durations @ steps
 
     def _answer(
-        self, ask: Callable, observations, lengths, observed, engine, censored
-    ) -> list[Tensor]:
+        self, ask: Callable, observations, lengths, observed, engine, censored, inputs, labels
+    ) -> list[Tensor]:  # fmt: skip
         """What an engine says of each sequence, in the precision of the model; stacked.
 
         Behind the end of a shorter sequence probabilities are 0 and states -1.
         """
-        seen = self.read(observations, lengths, observed)
+        seen = self.read(observations, lengths, observed, inputs, labels)
         rows, answers = self.stays(seen, censored=censored), []
         single = seen.values.ndim == 1 + len(self.emission.event_shape)
         by, lengths = _who_answers(engine, rows[0]), [len(row[4]) for row in rows]

@@ -38,6 +38,8 @@ def hsmm_em_step(
     min_scale: float = 0.0,
     *,
     censored: bool = True,
+    inputs=None,
+    labels=None,
 ) -> tuple[HSMM, Tensor]:
     """One step of EM: the new model, and log p(x) of the old one, summed over sequences; ().
 
@@ -55,7 +57,7 @@ def hsmm_em_step(
     """
     learn, pseudo_count = as_options(hsmm, learn, pseudo_count, HSMM, PARTS_OF_HSMM)
     limits = Limits(pseudo_count, as_scale(min_scale))
-    seen = hsmm.read(observations, lengths, observed)
+    seen = hsmm.read(observations, lengths, observed, inputs, labels)
     with torch.no_grad():
         counts = hsmm.expected_counts(seen, censored=censored)
         evidence, states, *tables = counts
@@ -86,6 +88,8 @@ def fit_hsmm(
     pseudo_count: float = 0.0,
     min_scale: float = 0.0,
     censored: bool = True,
+    inputs=None,
+    labels=None,
     progress: bool = False,
 ) -> Fit:
     """EM from `hsmm` until a step gains less than `tolerance` nats: see `fit_em`.
@@ -105,13 +109,12 @@ def fit_hsmm(
     dtype, model = hsmm.initial_probs.dtype, cast(hsmm, torch.float64)
     if "emission" in learn and min_scale:
         model = replace(model, emission=widened(model.emission, min_scale))
-    seen, scores, gain = model.read(observations, lengths, observed), [], torch.inf
-    options = learn, pseudo_count, min_scale
+    seen = model.read(observations, lengths, observed, inputs, labels)
+    scores, gain = [], torch.inf
+    options = None, None, learn, pseudo_count, min_scale
     for left in tqdm(range(num_iters, -1, -1), disable=not progress):
         if left:
-            step, score = hsmm_em_step(
-                model, seen, None, None, *options, censored=censored
-            )
+            step, score = hsmm_em_step(model, seen, *options, censored=censored)
         else:
             score = model.log_likelihood(seen, censored=censored).sum()
         prior = log_prior(model, learn, pseudo_count)
