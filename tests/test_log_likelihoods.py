@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.distributions import (
     Bernoulli,
+    Beta,
     Categorical,
     Dirichlet,
     Independent,
@@ -18,6 +19,7 @@ from torch.distributions import (
 from torch.testing import assert_close
 
 from hmmlib.datasets import weather
+from hmmlib.durations import HSMM
 from hmmlib.hmm import HMM
 from hmmlib.inference import log_likelihood
 
@@ -71,6 +73,28 @@ def test_what_a_state_cannot_emit_has_log_probability_minus_infinity(emission):
         atol=0.0,
     )
     assert p.log_likelihoods[1, 0] == -torch.inf
+
+
+def test_an_infinite_density_is_refused_by_every_model_and_verb():
+    """A posterior would be NaN, and a log-likelihood infinity."""
+    emission = Beta(*torch.tensor([[0.5, 2.0], [1.0, 1.0]]).double())
+    stays = HSMM(PI, [[0, 1], [1, 0]], emission, [[0.5, 0.5]] * 2)
+    for model in (HMM(PI, A, emission), stays):
+        for ask in (
+            lambda x, m=model: m.log_likelihood(x),
+            lambda x, m=model: m.smooth(x),
+            lambda x, m=model: m.viterbi(x),
+            lambda x, m=model: m.belief().observe(x[0]).observe(x[1]),
+        ):
+            with pytest.raises(
+                ValueError, match=r"0 at step . has an infinite density"
+            ):
+                ask([0.3, 0.0])
+        with pytest.raises(
+            ValueError, match="0 at step 1 of sequence 1 has an infinite"
+        ):
+            model.smooth([[0.2, 0.1, 0.4], [math.nan, 0.0, 0.3]])
+        assert model.log_likelihood([0.3, 1.0, math.nan]).isfinite()
 
 
 def test_logits_below_what_exp_can_hold_are_kept():

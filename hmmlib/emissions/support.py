@@ -35,32 +35,33 @@ def check_support(
     if possible.all():
         return
     which = (~possible).nonzero()[0].item()
-    *sequence, step = seen.nonzero()[which].tolist()
-    place = f"step {step}" + (f" of sequence {sequence[0]}" if sequence else "")
-    found = values[seen][which]
-    found = f"{found.item():g}" if found.ndim == 0 else found.tolist()
+    found = _told(values, seen.nonzero()[which].tolist())
     raise ValueError(
-        f"observations: {found} at {place}, needs {needed(emission)}, or NaN where it is"
-        " missing"
+        f"observations: {found}, needs {needed(emission)}, or NaN where it is missing"
     )
 
 
 def log_likelihoods(
     emission: Distribution, values: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """log p(x_t | z_t) of all steps, (T, *S) or (N, T, *S); 0 where an observation is missing."""
+    """log p(x_t | z_t) of all steps, (T, *S) or (N, T, *S); 0 where an observation is missing.
+
+    Raises:
+        ValueError: where a density is infinite, as a Beta's may be at 0 and at 1.
+    """
     values, states = values.to(dtype), len(emission.batch_shape)
     steps = values.shape[: values.ndim - len(emission.event_shape)]
     seen = seen_steps(emission, values)
     if seen.all():
         there = values.reshape(*steps, *[1] * states, *emission.event_shape)
-        return log_prob(emission, there).to(dtype)
+        return _finite(log_prob(emission, there).to(dtype), values, len(steps))
     scores = values.new_zeros(*steps, *emission.batch_shape)
     if not seen.any():
         return scores
     there = values[seen]
     there = there.reshape(len(there), *[1] * states, *emission.event_shape)
-    return scores.index_put((seen,), log_prob(emission, there).to(dtype))
+    scores = scores.index_put((seen,), log_prob(emission, there).to(dtype))
+    return _finite(scores, values, len(steps))
 
 
 def seen_steps(emission: Distribution, values: Tensor) -> Tensor:
@@ -71,6 +72,24 @@ def seen_steps(emission: Distribution, values: Tensor) -> Tensor:
         return ~missing
     missing = missing.flatten(-event)
     return ~(missing.all(-1) if misses_parts(emission) else missing.any(-1))
+
+
+def _finite(scores: Tensor, values: Tensor, axes: int) -> Tensor:
+    """The scores. Raises ValueError where one is infinity; `axes` are those before states."""
+    if scores.amax() == torch.inf:
+        found = _told(values, scores.isposinf().nonzero()[0, :axes].tolist())
+        raise ValueError(
+            f"observations: {found} has an infinite density in one of the states, needs"
+            " values whose density is finite"
+        )
+    return scores
+
+
+def _told(values: Tensor, at: list[int]) -> str:
+    """The observation, its step, and its sequence if it is one of several."""
+    found, (*sequence, step) = values[tuple(at)], at
+    found = f"{found.item():g}" if found.ndim == 0 else found.tolist()
+    return f"{found} at step {step}" + "".join(f" of sequence {n}" for n in sequence)
 
 
 def _seen(emission: Distribution, values: Tensor, lengths: Tensor | None) -> Tensor:
