@@ -173,7 +173,7 @@ class HMM:
         moves = matrix.log_probs(inputs[..., :-1, :]) if driven else logs(matrix)[0]
         scores = log_likelihoods(self.emission, values, initial.dtype)
         if labels is not None:
-            scores = knowing(scores, labels)
+            scores = knowing(scores, labels[..., None])
         full = Potentials(initial, (moves,), scores, lengths)
         return full if lengths is None else without_rest(full)
 

@@ -59,10 +59,16 @@ def as_inputs(
     return values
 
 
-def as_labels(labels, steps: tuple[int, ...], lengths: Tensor | None, num_states: int):
+def as_labels(
+    labels,
+    steps: tuple[int, ...],
+    lengths: Tensor | None,
+    num_states: int | tuple[int, ...],
+) -> Tensor:
     """Known states as integers of shape `steps`, (T,) or (N, T); -1 where unknown.
 
-    Lists of N sequences whose lengths differ are padded with -1.
+    Of M chains, which have a tuple of M numbers of states, (T, M) or (N, T, M). A list of N
+    sequences whose lengths differ is padded with -1.
 
     Raises:
         ValueError: for another shape, and for what is no state.
@@ -72,18 +78,23 @@ def as_labels(labels, steps: tuple[int, ...], lengths: Tensor | None, num_states
         rows = [as_tensor(f"labels[{n}]", x) for n, x in enumerate(sequences)]
         labels = pad_sequence(rows, batch_first=True, padding_value=-1)
     labels = as_tensor("labels", labels)
-    if tuple(labels.shape) != steps:
+    several = isinstance(num_states, tuple)
+    needs = (*steps, len(num_states)) if several else steps
+    if tuple(labels.shape) != needs:
         raise ValueError(
-            f"labels: got shape {tuple(labels.shape)}, needs {steps}, one for each step"
+            f"labels: got shape {tuple(labels.shape)}, needs {needs}, one for each step"
+            + (" and chain" if several else "")
         )
     if labels.is_floating_point() and (labels == labels.round()).all():
         labels = labels.long()
     if labels.dtype in WHOLE and lengths is not None:
-        labels = labels.long().masked_fill(~_before(lengths, steps), -1)
-    if labels.dtype not in WHOLE or labels.min() < -1 or labels.max() >= num_states:
+        behind = ~_before(lengths, steps).reshape(*steps, *[1] * (len(needs) - 2))
+        labels = labels.long().masked_fill(behind, -1)
+    most = torch.tensor(num_states)
+    if labels.dtype not in WHOLE or labels.min() < -1 or (labels >= most).any():
         raise ValueError(
             f"labels: got {told(labels.unique().tolist())}, needs states, 0 to"
-            f" {num_states - 1}, and -1 where the state is unknown"
+            f" {(most - 1).tolist()}, and -1 where the state is unknown"
         )
     return labels.long()
 
@@ -117,10 +128,18 @@ def beside_inputs(seen: Observed) -> Observed:
 
 
 def knowing(scores: Tensor, labels: Tensor) -> Tensor:
-    """Log-likelihoods (..., K), -inf in all states but the known one, where one is known."""
-    states = torch.arange(scores.shape[-1], device=scores.device)
-    labels = labels.to(scores.device)[..., None]
-    return scores.masked_fill((labels >= 0) & (labels != states), -torch.inf)
+    """Log-likelihoods, -inf in all states but the known ones, where they are known.
+
+    Scores of M chains are (..., *S), and labels (..., M); of one chain, M is 1.
+    """
+    num_chains = labels.shape[-1]
+    for m, known in enumerate(labels.to(scores.device).unbind(-1)):
+        axes = [1] * num_chains
+        axes[m] = scores.shape[m - num_chains]
+        states = torch.arange(axes[m], device=scores.device).reshape(axes)
+        known = known.reshape(*known.shape, *[1] * num_chains)
+        scores = scores.masked_fill((known >= 0) & (known != states), -torch.inf)
+    return scores
 
 
 def lagged(values, order: int = 1) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from hmmlib import HMM, engines
+from hmmlib import HMM, FactorialHMM, engines
 from hmmlib.datasets import weather
 from hmmlib.enumeration import all_paths, path_log_joints
+from hmmlib.factorial import additive_gaussian
 from hmmlib.learning import em_step, fit_em, fit_gradient
 
 T, K = 6, 3
@@ -138,3 +139,41 @@ def test_impossible_labels_are_impossible_data():
     assert hmm.viterbi([0, 1], labels=[1, -1]).states.tolist() == [-1, -1]
     with pytest.raises(ValueError, match="probability 0"):
         hmm.smooth([0, 1], labels=[1, -1])
+
+
+@pytest.mark.parametrize("engine", [None, engines.recursion])
+def test_a_factorial_model_takes_labels_of_each_chain(engine):
+    moves = (
+        [[0.8, 0.2], [0.3, 0.7]],
+        [[0.6, 0.2, 0.2], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]],
+    )
+    starts = [[0.4, 0.6], [0.2, 0.3, 0.5]]
+    means = [torch.tensor([0.0, 1.0]), torch.tensor([0.0, 2.0, 3.0])]
+    model = FactorialHMM(starts, moves, additive_gaussian(means, 1.0))
+    x = model.sample(4, seed=0).observations
+    labels = torch.tensor([[-1, 2], [-1, -1], [1, -1], [0, 1]])
+    flat = model.flattened()
+    paths = all_paths(6, 4)
+    by_chain = torch.stack([paths // 3, paths % 3], -1)
+    fits = ((by_chain == labels) | (labels < 0)).flatten(1).all(1)
+    scores = path_log_joints(flat.potentials(x), paths[fits])
+    given = {"labels": labels, "engine": engine}
+    torch.testing.assert_close(model.log_likelihood(x, **given), scores.logsumexp(0))
+    best = by_chain[fits][scores.argmax()]
+    assert torch.equal(model.viterbi(x, **given).states, best)
+    for m, found in enumerate(model.smooth(x, **given).smoothed_probs):
+        states = torch.nn.functional.one_hot(by_chain[fits][..., m], len(starts[m]))
+        smoothed = torch.einsum("n,ntk->tk", scores.softmax(0), states.to(scores))
+        torch.testing.assert_close(found, smoothed)
+    drawn = model.sample_states(x, 20, seed=0, **given)
+    assert (drawn[:, labels >= 0] == labels[labels >= 0]).all()
+    ragged = model.log_likelihood(
+        [x, x[:2]], labels=[labels, labels[:2]], engine=engine
+    )
+    torch.testing.assert_close(ragged[0], scores.logsumexp(0))
+    with pytest.raises(
+        ValueError, match=r"needs \(4, 2\), one for each step and chain"
+    ):
+        model.smooth(x, labels=labels[:, 0])
+    with pytest.raises(ValueError, match=r"needs states, 0 to \[1, 2\]"):
+        model.smooth(x, labels=labels + 1)

@@ -127,7 +127,7 @@ class HSMM:
         tables = logs(*given)
         scores = log_likelihoods(self.emission, seen.values, self.initial_probs.dtype)
         if seen.labels is not None:
-            scores = knowing(scores, seen.labels)
+            scores = knowing(scores, seen.labels[..., None])
         rows = [scores] if scores.ndim == 2 else list(scores)
         if lengths is not None:
             rows = [row[:end] for row, end in zip(rows, lengths.tolist(), strict=True)]

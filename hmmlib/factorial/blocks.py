@@ -89,7 +89,7 @@ def smoothed(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
     marginals, end = _empty_marginals(series), series.num_steps
     beta_of_end = torch.zeros_like(stored.starts[0])
     for n in _backwards(series, progress):
-        scores = series.score(series.blocks[n])
+        scores = series.scores(n)
         alpha = _recall(series, stored, n, logsumexp, scores)
         # What later blocks say enters as one more likelihood of the last step.
         known = torch.cat([scores[:-1], scores[-1:] + beta_of_end])
@@ -138,8 +138,9 @@ def _forwards(
     from tqdm.auto import tqdm  # takes a while to load
 
     start = series.chains.log_initial
-    for block in tqdm(series.blocks, disable=not progress, desc="forwards"):
-        scores = series.score(block)
+    numbers = range(len(series.blocks))
+    for n in tqdm(numbers, disable=not progress, desc="forwards"):
+        scores = series.scores(n)
         alpha, onward = forward_block(series.chains, start, scores, reduce)
         yield start, alpha
         start = onward
@@ -171,7 +172,7 @@ def _recall(series: Series, stored: Stored, n: int, reduce, scores=None) -> Tens
     if stored.messages:
         return stored.messages[n]
     if scores is None:
-        scores = series.score(series.blocks[n])
+        scores = series.scores(n)
     return forward_block(series.chains, stored.starts[n], scores, reduce)[0]
 
 

@@ -17,9 +17,11 @@ from hmmlib.factorial.additive import additive_gaussian
 from hmmlib.factorial.checks import by_chain, check_memory
 from hmmlib.factorial.messages import chains_of
 from hmmlib.factorial.series import Series, series_of, stacked, steps_of
-from hmmlib.hmm import HMM, Sample
+from hmmlib.hmm import HMM
+from hmmlib.inputs import as_labels, knowing
 from hmmlib.observations import Observed, read
 from hmmlib.recursion import Potentials
+from hmmlib.sampling import Sample
 from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
 
@@ -90,12 +92,15 @@ class FactorialHMM:
         """(K_1, ..., K_M)."""
         return tuple(len(probs) for probs in self.initial_probs)
 
-    def potentials(self, observations, lengths=None, observed=None) -> Potentials:
+    def potentials(
+        self, observations, lengths=None, observed=None, labels=None
+    ) -> Potentials:
         """Model and observations as `Potentials`, ready for `hmmlib.inference`.
 
         All log-likelihoods are stored, (T, *S) or (N, T, *S): for short series.
         """
-        values, lengths, *_ = self.read(observations, lengths, observed)
+        seen = self.read(observations, lengths, observed, labels)
+        values, lengths, *_, labels = seen
         steps = steps_of(values, self.emission)
         check_memory(
             "initial_probs",
@@ -107,21 +112,22 @@ class FactorialHMM:
         chains = chains_of(self.initial_probs, self.transition_matrices)
         dtype = chains.log_initial.dtype
         scores = emissions.log_likelihoods(self.emission, values, dtype)
+        scores = scores if labels is None else knowing(scores, labels)
         return Potentials(chains.log_initial, chains.log_matrices, scores, lengths)
 
     def log_likelihood(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False
-    ) -> Tensor:
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+    ) -> Tensor:  # fmt: skip
         """log p(x_{1:T}), shape () or (N,); -inf if impossible.
 
         Differentiable, twice too, in the parameters and the observations.
         """
-        series, steps = self._series(observations, lengths, observed, engine)
+        series, steps = self._series(observations, lengths, observed, engine, labels)
         return stacked([blocks.log_likelihood(x, progress) for x in series], steps)
 
     def filter(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False
-    ) -> Filtered:
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+    ) -> Filtered:  # fmt: skip
         """p(z_t^m | x_{1:t}) and p(z_t^m | x_{1:t-1}) of each chain: M of (T, K_m).
 
         `filtered_probs` and `predicted_probs` are tuples, an entry for each chain.
@@ -129,15 +135,15 @@ class FactorialHMM:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        series, steps = self._series(observations, lengths, observed, engine)
+        series, steps = self._series(observations, lengths, observed, engine, labels)
         answers = zip(*(blocks.filtered(x, progress) for x in series), strict=True)
         evidence, *probs = (stacked(each, steps) for each in answers)
         num_chains = len(self.sizes)
         return Filtered(evidence, tuple(probs[:num_chains]), tuple(probs[num_chains:]))
 
     def smooth(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False
-    ) -> Smoothed:
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+    ) -> Smoothed:  # fmt: skip
         """log p(x) and, for each chain, p(z_t^m | x_{1:T}): M of (T, K_m).
 
         The joint posterior of all chains is `inference.smooth_states(self.potentials(x))`,
@@ -146,19 +152,19 @@ class FactorialHMM:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        series, steps = self._series(observations, lengths, observed, engine)
+        series, steps = self._series(observations, lengths, observed, engine, labels)
         answers = zip(*(blocks.smoothed(x, progress) for x in series), strict=True)
         evidence, *probs = (stacked(each, steps) for each in answers)
         return Smoothed(evidence, tuple(probs))
 
     def viterbi(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False
-    ) -> BestPath:
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+    ) -> BestPath:  # fmt: skip
         """The most probable joint path: its log joint (), its states (T, M).
 
         States are -1 where no path is possible.
         """
-        series, steps = self._series(observations, lengths, observed, engine)
+        series, steps = self._series(observations, lengths, observed, engine, labels)
         answers = zip(*(blocks.best_path(x, progress) for x in series), strict=True)
         return BestPath(*(stacked(each, steps) for each in answers))
 
@@ -172,6 +178,7 @@ class FactorialHMM:
         engine=None,
         *,
         progress: bool = False,
+        labels=None,
     ) -> Tensor:
         """Joint paths from the posterior; (num_samples, T, M) or (num_samples, N, T, M).
 
@@ -189,7 +196,7 @@ class FactorialHMM:
             "fewer samples",
         )
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        series, steps = self._series(observations, lengths, observed, engine)
+        series, steps = self._series(observations, lengths, observed, engine, labels)
         draw = partial(
             blocks.sampled_paths,
             num_samples=num_samples,
@@ -294,7 +301,7 @@ class FactorialHMM:
             emission = additive_gaussian(means, emission)
         return cls(content["initial_probs"], content["transition_matrices"], emission)
 
-    def read(self, observations, lengths=None, observed=None) -> Observed:
+    def read(self, observations, lengths=None, observed=None, labels=None) -> Observed:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
             return observations
@@ -302,13 +309,17 @@ class FactorialHMM:
         found = read(observations, shape, lengths, observed)
         values = found.values.to(like.device, like.dtype)
         emissions.check_support(self.emission, values, found.lengths)
-        return Observed(values, found.lengths, found.index, checked=True)
+        if labels is not None:
+            steps = tuple(steps_of(values, self.emission))
+            labels = as_labels(labels, steps, found.lengths, self.sizes)
+        return found._replace(values=values, checked=True, labels=labels)
 
     def _series(
-        self, observations, lengths, observed, engine
+        self, observations, lengths, observed, engine, labels
     ) -> tuple[list[Series], tuple]:
         """Each sequence on its own, and the shape of the steps, (T,) or (N, T)."""
-        values, lengths, *_ = self.read(observations, lengths, observed)
+        seen = self.read(observations, lengths, observed, labels)
+        values, lengths, *_, labels = seen
         chains = chains_of(self.initial_probs, self.transition_matrices, engine)
-        series = series_of(values, lengths, chains, self.emission)
+        series = series_of(values, lengths, chains, self.emission, labels)
         return series, steps_of(values, self.emission)

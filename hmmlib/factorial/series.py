@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 from hmmlib.emissions import log_likelihoods
 from hmmlib.factorial.checks import check_memory
 from hmmlib.factorial.messages import Chains
+from hmmlib.inputs import knowing
 
 WORKING_BLOCKS = 8  # that smoothing holds at once: starts, scores, alpha, beta, ...
 
@@ -26,17 +27,29 @@ class Series(NamedTuple):
     blocks: tuple[Tensor, ...]  #: (B, *event_shape) each, B about sqrt(T)
     chains: Chains
     score: Callable[[Tensor], Tensor]  #: log p(x_t | z_t) of a block, (B, *S)
+    labels: tuple[Tensor, ...] | None = None  #: (B, M) each, -1 where unknown
 
     @property
     def num_steps(self) -> int:
         """T."""
         return sum(len(block) for block in self.blocks)
 
+    def scores(self, n: int) -> Tensor:
+        """log p(x_t | z_t) of block n, (B, *S); -inf in states that are not the known ones."""
+        scores = self.score(self.blocks[n])
+        return scores if self.labels is None else knowing(scores, self.labels[n])
+
 
 def series_of(
-    values: Tensor, lengths: Tensor | None, chains: Chains, emission: Distribution
+    values: Tensor,
+    lengths: Tensor | None,
+    chains: Chains,
+    emission: Distribution,
+    labels: Tensor | None = None,
 ) -> list[Series]:
     """Each sequence of (T, *event_shape) or (N, T, *event_shape), cut to its length.
+
+    `labels` are (T, M) or (N, T, M).
 
     Raises ValueError if the messages of a block do not fit into memory.
     """
@@ -54,9 +67,15 @@ def series_of(
         "a shorter series, mean_field or coordinate_ascent",
     )
     score = partial(log_likelihoods, emission, dtype=chains.log_initial.dtype)
+    known = [None] * len(rows)
+    if labels is not None:
+        known = [labels] if len(steps) == 1 else list(labels)
+        known = [
+            x[:end].split(block_size(end)) for x, end in zip(known, ends, strict=True)
+        ]
     return [
-        Series(name, row[:end].split(block_size(end)), chains, score)
-        for name, row, end in zip(names, rows, ends, strict=True)
+        Series(name, row[:end].split(block_size(end)), chains, score, each)
+        for name, row, end, each in zip(names, rows, ends, known, strict=True)
     ]
 
 

@@ -84,11 +84,9 @@ def em_step(
                 counts.initial, initial, learn["initial_probs"], pseudo_count
             )
         if "transition_matrix" in learn:
-            mask, pairs = learn["transition_matrix"], counts.transitions
-            if driven:
-                moves = _driven(moves, pairs, seen.inputs, mask)
-            else:
-                moves = moved(pairs, moves, mask, pseudo_count)
+            step = partial(_driven, inputs=seen.inputs) if driven else moved
+            given = counts.transitions, moves, learn["transition_matrix"], pseudo_count
+            moves = step(*given)
         if "emission" in learn:
             fitted = _refitted(emission, seen, short, counts, limits, same)
             emission = kept(fitted, emission, learn["emission"])
@@ -239,7 +237,7 @@ def _refitted(
 
 
 def _driven(
-    moves: SoftmaxTransitions, pairs: Tensor, inputs: Tensor, mask: Tensor | None
+    pairs: Tensor, moves: SoftmaxTransitions, mask: Tensor | None, _, inputs: Tensor
 ) -> SoftmaxTransitions:
     """The moves that fit best, each counted by its posterior at its own inputs."""
     size, num = len(moves), moves.num_inputs

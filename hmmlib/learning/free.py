@@ -15,17 +15,19 @@ from torch.distributions import Distribution, transform_to
 from hmmlib.emissions import Part, bounds_of_support, parts, rebuilt
 from hmmlib.emissions.weights import unit_of
 from hmmlib.hmm import HMM
+from hmmlib.learning.moving import as_tied
 from hmmlib.transitions import SoftmaxTransitions
 
 
 def unconstrained(
-    hmm: HMM, learn: dict, values: Tensor, same: Tensor | None
+    hmm: HMM, learn: dict, values: Tensor, tied
 ) -> tuple[Callable[[], HMM], list[Tensor]]:
     """A function that builds the model from its leaves, and the leaves, which are free.
 
-    `same`, (K,), is the state whose emission each one shares.
+    States that are `tied` share their emission, see `hmmlib.learning.moving.as_tied`.
     """
     chain, emitted = Free(), Free()
+    same = as_tied(tied, hmm)
     for part in ("initial_probs", "transition_matrix"):
         if part in learn and isinstance(table := getattr(hmm, part), Tensor):
             chain.add_probs(part, table, learn[part])
@@ -40,7 +42,8 @@ def unconstrained(
         if emitted.leaves:
             found = emitted.values()
             if same is not None:
-                found = {name: value[same] for name, value in found.items()}
+                first = same.argmax(1)  # state of each group
+                found = {name: value[first] for name, value in found.items()}
             emission = rebuilt(emission, found)
         return HMM(
             now.get("initial_probs", hmm.initial_probs),

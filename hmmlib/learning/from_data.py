@@ -50,12 +50,10 @@ def fit(
         num_starts, seed: how many fits, and from which random starts.
         symbols: names of the symbols; by default those that occur, where they are words.
         method: `fit_em`, or `fit_gradient` for a family without Baum-Welch.
-        options: go to `method`, such as num_iters, tolerance, min_scale, pseudo_count, and
-            labels.
+        options: go to `method`, such as num_iters, min_scale, pseudo_count, and labels.
 
-    Raises:
-        ValueError: for a family that cannot start from data, fewer different values than
-            states, and what `HMM` refuses.
+    Raises ValueError for a family that cannot start from data, fewer different values than
+    states, and what `HMM` refuses.
 
     Example:
         >>> from torch.distributions import Normal
@@ -66,25 +64,33 @@ def fit(
     """
     num_states, seed = as_count("num_states", num_states), as_seed(seed) or 0
     num_starts = as_count("num_starts", num_starts)
-    driven, words = hasattr(family, "num_inputs"), _words_in(observations)
-    event = () if driven else _event_shape(family, observations)
+    words = _words_in(observations)
     symbols = symbols or words
-    found = in_double(read(observations, event, lengths, observed, symbols))
-    if driven:
-        steps = tuple(found.values.shape)
-        inputs = as_inputs(inputs, steps, found.lengths, None)
-        found, event = beside_inputs(found._replace(inputs=inputs)), inputs.shape[-1:]
-    elif inputs is not None:
-        raise ValueError(
-            "inputs: given, but they do not drive the family; needs LinearEmission, or fit_em"
-            " from an HMM with SoftmaxTransitions"
-        )
+    found, event = _read(family, observations, lengths, observed, symbols, inputs)
     blank = _blank(family, num_states, event, found)
     _refuse_words(words, blank)
     like = HMM(*_sticky(num_states), blank, symbols)
     starts = _starts(like, found, num_starts, seed)
     runs = fit_restarts(starts, found, None, method, **options)
     return runs[0]._replace(runs=tuple(runs))
+
+
+def _read(
+    family, observations, lengths, observed, symbols, inputs
+) -> tuple[Observed, tuple[int, ...]]:
+    """The observations, beside their inputs if the family has any, and the shape of one."""
+    driven = hasattr(family, "num_inputs")
+    event = () if driven else _event_shape(family, observations)
+    found = in_double(read(observations, event, lengths, observed, symbols))
+    if not driven and inputs is not None:
+        raise ValueError(
+            "inputs: given, but they do not drive the family; needs LinearEmission, or fit_em"
+            " from an HMM with SoftmaxTransitions"
+        )
+    if not driven:
+        return found, event
+    inputs = as_inputs(inputs, tuple(found.values.shape), found.lengths, None)
+    return beside_inputs(found._replace(inputs=inputs)), inputs.shape[-1:]
 
 
 def _refuse_words(words: tuple[str, ...] | None, emission: Distribution) -> None:

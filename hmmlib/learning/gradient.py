@@ -16,7 +16,7 @@ from hmmlib.checks import as_count, as_number, told
 from hmmlib.emissions import seen_steps
 from hmmlib.hmm import HMM
 from hmmlib.learning.free import unconstrained
-from hmmlib.learning.moving import Learn, as_tied
+from hmmlib.learning.moving import Learn
 from hmmlib.learning.result import (
     PARTS,
     Fit,
@@ -54,26 +54,23 @@ def fit_gradient(
     Args:
         hmm, observations, lengths, observed, inputs, labels, tied, pseudo_count: as in
             `em_step`.
-        learn: as in `em_step`; of the emission also a dict with masks for its parameters,
-            such as {"emission": {"loc": True}}.
+        learn: as in `em_step`, or with a dict of parameters for the emission, such as
+            {"emission": {"loc": True}}.
         num_steps, learning_rate: at most so many steps; of Adam, of that size.
         method: "adam", or "lbfgs", which learns the curvature, stops by itself, and needs
             no learning rate (Liu & Nocedal 1989).
-        tolerance: nats, of which the last step gained less if `converged`; on a plateau
-            too. `progress` shows a bar.
+        tolerance: nats, of which the last step gained less if `converged`, on a plateau too.
+        progress: whether to show a bar.
 
     Raises ValueError for another method, and parameters that cannot be freed.
     """
     learn, pseudo_count = as_options(hmm, learn, pseudo_count)
-    if not isinstance(method, str) or method not in ("adam", "lbfgs"):
-        raise ValueError(f"method: got {told(method)}, needs 'adam' or 'lbfgs'")
+    optimize = _optimizer(method)
     num_steps = as_count("num_steps", num_steps, least=0)
     tolerance, rate = as_tolerance(tolerance), _as_rate(learning_rate)
     dtype, start = hmm.initial_probs.dtype, cast(hmm, torch.float64)
-    seen, same = start.read(observations, lengths, observed, inputs, labels), None
-    if tied is not None:
-        same = as_tied(tied, start).argmax(1)  # the first state of each group
-    build, leaves = unconstrained(start, learn, _said(start, seen), same)
+    seen = start.read(observations, lengths, observed, inputs, labels)
+    build, leaves = unconstrained(start, learn, _said(start, seen), tied)
 
     def objective() -> tuple[Tensor, Tensor]:
         """log p(x), and with the log prior."""
@@ -84,10 +81,16 @@ def fit_gradient(
     from tqdm.auto import tqdm  # takes a while to load
 
     with tqdm(total=num_steps, disable=not progress) as bar:
-        optimize = _adam if method == "adam" else _lbfgs
         climb = partial(_climb, objective, leaves)
         steps = optimize(climb, leaves, num_steps, rate, tolerance, bar)
     return _best(start, build, leaves, steps, tolerance, dtype, learn, tied)
+
+
+def _optimizer(method: str) -> Callable:
+    """Raises ValueError for one that there is not."""
+    if not isinstance(method, str) or method not in ("adam", "lbfgs"):
+        raise ValueError(f"method: got {told(method)}, needs 'adam' or 'lbfgs'")
+    return _adam if method == "adam" else _lbfgs
 
 
 def _climb(objective: Callable, leaves: list[Tensor]) -> "_Seen":

@@ -14,35 +14,40 @@ def num_params(hmm: HMM | HSMM) -> int:
 
     Of an `HSMM` K (K - 2) of the moves, since none leads back, and K (D - 1) of the table of
     durations; one that a family gave, such as `poisson_durations`, has fewer. A probability
-    of 0 counts as any other.
+    of 0 counts as any other; of moves that inputs drive, P for each that is possible, but one
+    a row.
 
     Example:
         >>> num_params(HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], [[0.5, 0.5], [0.2, 0.8]]))
         5
     """
     size = _as_model(hmm).num_states
-    moves = size * (size - 1)
+    moves = getattr(hmm.transition_matrix, "num_free", size * (size - 1))
     if isinstance(hmm, HSMM):
         moves = size * (max(size - 2, 0) + hmm.durations.shape[1] - 1)
     return size - 1 + moves + num_free(hmm.emission)
 
 
-def aic(hmm: HMM | HSMM, observations, lengths=None, observed=None) -> float:
+def aic(
+    hmm: HMM | HSMM, observations, lengths=None, observed=None, *, inputs=None
+) -> float:
     """2 num_params - 2 log p(x): smaller is better. Akaike 1974.
 
     The last stay of an `HSMM` may go on.
     """
-    _as_model(hmm)
-    score = hmm.log_likelihood(observations, lengths, observed).sum().item()
+    seen = _as_model(hmm).read(observations, lengths, observed, inputs)
+    score = hmm.log_likelihood(seen).sum().item()
     return 2 * num_params(hmm) - 2 * score
 
 
-def bic(hmm: HMM | HSMM, observations, lengths=None, observed=None) -> float:
+def bic(
+    hmm: HMM | HSMM, observations, lengths=None, observed=None, *, inputs=None
+) -> float:
     """num_params log n - 2 log p(x), n observations that are not missing; smaller is better.
 
     The last stay of an `HSMM` may go on. Schwarz 1978.
     """
-    seen = _as_model(hmm).read(observations, lengths, observed)
+    seen = _as_model(hmm).read(observations, lengths, observed, inputs)
     score = hmm.log_likelihood(seen).sum().item()
     there = seen_steps(hmm.emission, seen.values)
     num = int(there.sum()) if seen.lengths is None else _num_seen(there, seen.lengths)
