@@ -52,8 +52,7 @@ def fit(
         method: `fit_em`, or `fit_gradient` for a family without Baum-Welch.
         options: go to `method`, such as num_iters, min_scale, pseudo_count, and labels.
 
-    Raises ValueError for a family that cannot start from data, fewer different values than
-    states, and what `HMM` refuses.
+    Raises ValueError for a family without a start from data, and too few different values.
 
     Example:
         >>> from torch.distributions import Normal

@@ -52,10 +52,8 @@ def fit_gradient(
     The model is the best on the way, its log-likelihood the last in `log_likelihoods`.
 
     Args:
-        hmm, observations, lengths, observed, inputs, labels, tied, pseudo_count: as in
-            `em_step`.
         learn: as in `em_step`, or with a dict of parameters for the emission, such as
-            {"emission": {"loc": True}}.
+            {"emission": {"loc": True}}. What is not named here is as in `em_step`, too.
         num_steps, learning_rate: at most so many steps; of Adam, of that size.
         method: "adam", or "lbfgs", which learns the curvature, stops by itself, and needs
             no learning rate (Liu & Nocedal 1989).
@@ -78,12 +76,17 @@ def fit_gradient(
         score = model.log_likelihood(seen).sum()
         return score, score + log_prior(model, learn, pseudo_count)
 
-    from tqdm.auto import tqdm  # takes a while to load
-
-    with tqdm(total=num_steps, disable=not progress) as bar:
-        climb = partial(_climb, objective, leaves)
+    climb, bar = partial(_climb, objective, leaves), _bar(num_steps, progress)
+    with bar:
         steps = optimize(climb, leaves, num_steps, rate, tolerance, bar)
     return _best(start, build, leaves, steps, tolerance, dtype, learn, tied)
+
+
+def _bar(num_steps: int, progress: bool):
+    """A bar of so many steps, which shows if `progress`."""
+    from tqdm.auto import tqdm  # takes a while to load
+
+    return tqdm(total=num_steps, disable=not progress)
 
 
 def _optimizer(method: str) -> Callable:
