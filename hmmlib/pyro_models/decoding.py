@@ -15,6 +15,8 @@ Example:
     tensor([1, 0, 0])
     >>> posterior_paths(weather_story, 5, *tables, activities=activities).shape
     torch.Size([5, 3])
+    >>> smoothed_probs(weather_story, *tables, activities=activities)["z_2"]
+    tensor([0.9000, 0.1000], dtype=torch.float64)
 """
 
 from collections.abc import Callable
@@ -38,6 +40,22 @@ def evidence(story: Callable, *args, **kwargs) -> float:
     return -TraceEnum_ELBO(max_plate_nesting=0).loss(
         story, empty_guide, *args, **kwargs
     )
+
+
+def smoothed_probs(story: Callable, *args, **kwargs) -> dict[str, Tensor]:
+    """p(z_t | x_{1:T}) of a conditioned story, exactly: (K,) by the name of its site, `z_t`.
+
+    Of steps after which everything is missing, NaN, they are the forecast. Taught in
+    chapter 9.
+    """
+
+    def empty_guide(*args, **kwargs):
+        """Nothing to approximate."""
+
+    marginals = TraceEnum_ELBO(max_plate_nesting=0).compute_marginals(
+        story, empty_guide, *args, **kwargs
+    )
+    return {site: state.probs.flatten() for site, state in marginals.items()}
 
 
 def best_path(story: Callable, *args, **kwargs) -> Tensor:
