@@ -1,4 +1,4 @@
-"""Richer stories: moves that inputs drive, readings that remember, explicit durations.
+"""Richer stories: inputs, autoregression, explicit durations, and known states.
 
 Each is a story of `stories` with a few lines changed, and is asked the same questions.
 Letters: T steps, K states, P inputs, D the longest stay, in steps.
@@ -38,9 +38,9 @@ def driven_story(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """`weather_story` whose moves are driven by inputs (T, P), such as the season.
 
-    The log-odds of a move from i to j on day t are weights[i, j] · inputs[t], with weights
-    (K, K, P); the inputs of the last day drive nothing. Bengio & Frasconi 1995. Taught in
-    chapter 9.
+    The logit of a move from i on day t to j on the next is weights[i, j] · inputs[t], with
+    weights (K, K, P); the inputs of the last day drive nothing. Bengio & Frasconi 1995.
+    Taught in chapter 9.
     """
     log_initial = initial_probs.log()
     log_moves = torch.einsum("ijp,tp->tij", weights, inputs)  # not yet normalised
@@ -96,7 +96,7 @@ def autoregressive_story(
     num_days: int = 14,
     readings: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """`signal_story` whose readings remember the last one, x_{t-1}.
+    """`signal_story` whose readings depend on the one before, x_{t-1}.
 
     Their mean is levels[k] + slopes[k] · x_{t-1}, each (K,); `before` is x_0. A reading
     must not be missing, since the next one needs it: Pyro refuses NaN. Hamilton 1989.
@@ -130,15 +130,16 @@ def durations_story(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """`signal_story` whose states last for days drawn from durations (K, D).
 
-    `durations[k, d-1]` is the probability of d days in state k. Enumerated with each state
-    is how many days of its stay are left. The last stay may go on after the last day; for
-    one that ends there, `pyro.condition` its site `left_{T-1}` on 0. `best_path` decides
-    on what is left of the last stay, too. K of at least 2. Ferguson 1980. Taught in
-    chapter 9.
+    durations[k, d-1] is the probability of d days in state k, of K >= 2. Enumerated with
+    each state are the days left of its stay. The last stay may go on after day T; condition
+    `left_{T-1}` on 0 for one that ends there. `best_path` is the best path together with
+    the days left at its end, which need not be the best path alone. Ferguson 1980. Taught
+    in chapter 9.
     """
     log_initial, log_moves = initial_probs.log(), transition_matrix.log()
-    log_durations, num_states, longest = durations.log(), *durations.shape
-    same, one_less = torch.eye(num_states).log(), torch.eye(longest).roll(1, 0).log()
+    log_durations = durations.log()
+    same = torch.eye(len(means)).log()  # a stay that goes on keeps its state,
+    one_less = torch.eye(durations.shape[1]).roll(1, 0).log()  # and has a day less left
     states, seen, state, left = [], [], torch.tensor(0), torch.tensor(0)
     num_days = num_days if readings is None else len(readings)
     # day t needs only day t-1: that is what keeps enumeration cheap
@@ -158,18 +159,15 @@ def durations_story(
 
 
 def labelled(story: Callable, labels: Tensor) -> Callable:
-    """The story with states that are known: labels (T,), or (T, M), -1 where unknown.
+    """The story with known states: labels (T,), or (T, M); -1 where unknown.
 
-    Works for every story whose states are `z_{t}`, or `z{m}_{t}` for M chains; their sites
-    are observed instead of enumerated. `evidence` is then log p(x, known states). Taught in
-    chapter 9.
+    Their sites, `z_{t}`, or `z{m}_{t}` of M chains, are observed instead of
+    enumerated; `evidence` is then log p(x, known z). Taught in chapter 9.
     """
-    several = labels.ndim == 2
-    rows = labels if several else labels[:, None]
-    known = {
-        f"z{m if several else ''}_{t}": z
-        for t, row in enumerate(rows)
-        for m, z in enumerate(row)
-        if z >= 0
-    }
+    if labels.ndim == 1:
+        sites = {f"z_{t}": z for t, z in enumerate(labels)}
+    else:
+        days = enumerate(labels)
+        sites = {f"z{m}_{t}": z for t, day in days for m, z in enumerate(day)}
+    known = {site: z for site, z in sites.items() if z >= 0}
     return pyro.condition(story, data=known)
