@@ -1,11 +1,10 @@
 """Graphical models as pictures: white nodes are hidden, grey observed, black dots parameters.
 
-Every function draws on `ax`, or on a new figure without it, and returns the matplotlib
-Axes. A label may hold mathematics between dollar signs. Positions are computed here,
-since a chain is a grid; networkx draws nodes, edges and labels.
+Every function draws on `ax`, or on a new figure, and returns the Axes. A label may hold
+mathematics between dollar signs. Positions are computed here; networkx draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -37,20 +36,45 @@ def unrolled(
     Example:
         >>> ax = unrolled(["$z_1$", "$z_2$", "$z_3$"], ["walk", None, "clean"])
     """
-    if len(hidden) != len(observed) or not hidden:
-        raise ValueError(
-            f"observed: got {len(observed)} labels, needs as many as hidden, {len(hidden)},"
-            " and at least 1"
-        )
-    graph = nx.DiGraph()
-    for t in range(len(hidden)):
-        _place(graph, ("z", t), hidden[t], (t, 0))
-        if observed[t] is not None:
-            _place(graph, ("x", t), observed[t], (t, -1), OBSERVED)
-            graph.add_edge(("z", t), ("x", t))
-        if t:
-            graph.add_edge(("z", t - 1), ("z", t))
-    ax = _canvas(ax, 1.15 * len(hidden), 2.3)
+    rows = {"hidden": hidden, "observed": observed}
+    arrows = ("hidden", "hidden", 1), ("hidden", "observed", 0)
+    return graphical_model(rows, arrows, {"observed"}, ax)
+
+
+def graphical_model(
+    rows: dict[str, Sequence[str | None]],
+    arrows: Sequence[tuple[str, str, int]],
+    observed: Collection[str | tuple[str, int]] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """Any model step by step: for each variable a row of T nodes, and the arrows between.
+
+    Args:
+        rows: T labels of each variable, from the top down; None leaves out the node.
+        arrows: (from, to, lag): at each step, to the node that is `lag` steps later.
+        observed: variables, or single nodes such as ("z", 0).
+
+    Raises:
+        ValueError: if the numbers of labels differ, or are 0, or an arrow has no row.
+
+    Example:
+        >>> rows = {"u": ["cold", "warm"], "z": ["$z_1$", "$z_2$"]}
+        >>> ax = graphical_model(rows, [("z", "z", 1), ("u", "z", 1)], observed={"u"})
+    """
+    lengths, graph = {name: len(labels) for name, labels in rows.items()}, nx.DiGraph()
+    if len({*lengths.values()}) != 1 or 0 in lengths.values():
+        raise ValueError(f"rows: got lengths {lengths}, needs one, and at least 1")
+    for row, (name, labels) in enumerate(rows.items()):
+        for t, label in enumerate(labels):
+            color = HIDDEN if {name, (name, t)}.isdisjoint(observed) else OBSERVED
+            if label is not None:
+                _place(graph, (name, t), label, (t, -row), color)
+    for start, end, lag in arrows:
+        if not {start, end} <= rows.keys():
+            raise ValueError(f"arrows: got {start} to {end}, needs rows, {[*rows]}")
+        pairs = [((start, t), (end, t + lag)) for t in range(lengths[start])]
+        graph.add_edges_from(pair for pair in pairs if graph.nodes >= {*pair})
+    ax = _canvas(ax, 1.15 * lengths[name], 0.7 + 0.8 * len(rows))
     _render(graph, ax)
     return ax
 
@@ -76,9 +100,8 @@ def factorial(
             f"chains: got {found} labels, needs {len(observed)}, one for each observation"
         )
     num_chains, num_steps = len(chains), len(observed)
-    shift = (
-        0.2 * num_chains
-    )  # of each row to the right, so that no arrow crosses a node
+    # each row is shifted to the right, so that no arrow crosses a node
+    shift = 0.2 * num_chains
     slant = shift * (num_chains - 1)  # from the first row to the last
     apart = max(1.0, 0.85 * slant)
     graph = nx.DiGraph()
@@ -164,9 +187,8 @@ def trellis(
     """
     num_steps, num_states = len(steps), len(states)
     if values is not None and np.shape(values) != (num_steps, num_states):
-        raise ValueError(
-            f"values: got shape {np.shape(values)}, needs ({num_steps}, {num_states})"
-        )
+        needs = f"({num_steps}, {num_states})"
+        raise ValueError(f"values: got shape {np.shape(values)}, needs {needs}")
     path = [] if path is None else _as_path(path, num_steps, num_states)
     colors = (colors or [HIDDEN] * num_states)[:num_states]
     graph = _every_path(num_steps, colors, values)
@@ -231,9 +253,8 @@ def _as_path(path, num_steps: int, num_states: int) -> list[int]:
     """`path` as T states of `range(num_states)`. Raises ValueError."""
     path = np.asarray(path).tolist()
     if len(path) != num_steps or not set(path) <= set(range(num_states)):
-        raise ValueError(
-            f"path: got {path}, needs {num_steps} states from 0 to {num_states - 1}"
-        )
+        needs = f"{num_steps} states from 0 to {num_states - 1}"
+        raise ValueError(f"path: got {path}, needs {needs}")
     return path
 
 

@@ -42,6 +42,20 @@ def test_unrolled_leaves_out_what_is_not_observed():
     assert words(ax) == {"$z_0$", "$z_1$", "$x_1$"} and len(ax.patches) == 2
 
 
+def test_a_graphical_model_has_the_arrows_that_are_named():
+    """Of the nodes that are there; observed ones are shaded, single ones too."""
+    rows = {"u": ["u1", "u2", None], "z": ["z1", "z2", "z3"]}
+    ax = draw.graphical_model(rows, [("z", "z", 1), ("u", "z", 1)], {"u", ("z", 1)})
+    assert words(ax) == {"u1", "u2", "z1", "z2", "z3"}
+    nodes = ax.collections[0]
+    shaded = (nodes.get_facecolors() == to_rgba(draw.OBSERVED)).all(axis=1)
+    assert nodes.get_offsets()[shaded].tolist() == [[0, 0], [1, 0], [1, -1]]
+    assert len(nodes.get_offsets()) == 5
+    drawn = {tuple(map(tuple, arrow._posA_posB)) for arrow in ax.patches}
+    moves = {((0, -1), (1, -1)), ((1, -1), (2, -1))}
+    assert drawn == moves | {((0, 0), (1, -1)), ((1, 0), (2, -1))}
+
+
 def test_state_diagram_has_an_arrow_and_a_number_for_each_possible_move():
     ax = draw.state_diagram([[0.7, 0.3, 0], [0, 0.6, 0.4], [0, 0, 1]], ["a", "b", "c"])
     assert words(ax) == {"a", "b", "c", "0.7", "0.3", "0.6", "0.4", "1"}
@@ -137,7 +151,15 @@ def test_shares_are_as_high_as_the_probabilities():
     [
         (
             lambda: draw.unrolled(["a"], []),
-            "observed: got 0 labels, needs as many as hidden, 1",
+            "rows: got lengths {'hidden': 1, 'observed': 0}, needs one",
+        ),
+        (
+            lambda: draw.graphical_model({"z": []}, []),
+            "rows: got lengths {'z': 0}, needs one, and at least 1",
+        ),
+        (
+            lambda: draw.graphical_model({"z": ["a"]}, [("z", "x", 0)]),
+            r"arrows: got z to x, needs rows, \['z'\]",
         ),
         (
             lambda: draw.state_diagram([[1.0]], ["a", "b"]),
@@ -189,6 +211,7 @@ def test_names_of_any_letters_are_drawn_and_mathematics_stays(name):
         plot.state_probs([[0.5, 0.5]], [name, "other"], name=name),
         plot.shares([[0.5, 0.5]], [name, "other"]),
         draw.unrolled([name, name], [name, None]),
+        draw.graphical_model({name: [name]}, [], {name}),
         draw.factorial([[name]], [name]),
         draw.state_diagram([[0.5, 0.5], [0.2, 0.8]], [name, "other"]),
         draw.trellis([name, "other"], [name]),
