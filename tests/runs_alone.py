@@ -36,6 +36,8 @@ readings = torch.tensor([0.2, 1.1, 0.9])
 means, scales = torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.7])
 chains = [pi, pi], [A, A], [means, 2 * means]
 scores = B.log()[:, x].T
+inputs, jumps = torch.tensor([[1.0, 0.3], [1.0, -0.2], [1.0, 0.8]]), 1 - torch.eye(2)
+weights = torch.tensor([[[0.0, 1.0], [0.5, 0.2]], [[0.1, -1.0], [0.3, 0.4]]])
 
 
 def rain(probs, words):
@@ -62,6 +64,13 @@ ASK = {
     "weather_story": "log_joint(weather_story, pi, A, B, activities=x)",
     "signal_story": "log_joint(signal_story, pi, A, means, scales, readings=readings)",
     "factorial_story": "log_joint(factorial_story, *chains, 0.5, readings=readings)",
+    "driven_story": "log_joint(driven_story, pi, weights, B, inputs, x[:3])",
+    "regression_story": "log_joint(regression_story, pi, A, B[:, :2], scales, inputs, readings)",
+    "autoregressive_story": """log_joint(autoregressive_story, pi, A, means, scales, scales,
+        readings[0], readings=readings)""",
+    "durations_story": "log_joint(durations_story, pi, jumps, means, scales, B, 3, readings)",
+    "labelled": "log_joint(labelled(rain, 1 - x), B, x)",
+    "smoothed_probs": "smoothed_probs(rain, B, x)['z_0']",
     "evidence": "torch.tensor(evidence(rain, B, x))",
     "best_path": "best_path(rain, B, x)",
     "posterior_paths": "(pyro.set_rng_seed(0), posterior_paths(rain, 5, B, x))[1]",
