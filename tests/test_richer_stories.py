@@ -9,9 +9,11 @@ from torch.testing import assert_close
 
 from hmmlib import HMM, pyro_models
 from hmmlib.durations import HSMM, recursion
+from hmmlib.emissions import LinearEmission
 from hmmlib.enumeration import all_paths, path_log_joints
 from hmmlib.inference import smooth_states, viterbi
 from hmmlib.recursion import Potentials
+from hmmlib.transitions import SoftmaxTransitions
 
 pytestmark = pytest.mark.usefixtures("fresh_pyro")
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -296,3 +298,35 @@ def test_a_story_goes_on_from_a_path_that_fits_the_readings():
     counted = torch.bincount(states[-1], minlength=len(start)) / num
     assert (counted - after).abs().max() < 0.02
     assert abs(drawn[-1].mean() - mean) < 5 * drawn[-1].std() / num**0.5
+
+
+def by_verbs(made, given):
+    """The model of `hmmlib` for a story of one chain, and its inputs."""
+    if made is driven:
+        start, weights, table, inputs = given
+        return HMM(start, SoftmaxTransitions(weights), table), inputs
+    if made is regression:
+        start, moves, weights, scales, inputs = given
+        return HMM(start, moves, LinearEmission(weights, scales)), inputs
+    start, moves, levels, slopes, scales, before = given
+    weights = torch.stack([levels, slopes], dim=1)
+    return HMM(start, moves, LinearEmission(weights, scales)), before
+
+
+@chains
+@SEEDS
+def test_a_story_with_inputs_is_the_model_with_inputs(made, seed):
+    """By the verbs, with labels and without."""
+    story, given, seen, _ = made(seed)
+    hmm, inputs = by_verbs(made, given)
+    (x,) = seen.values()
+    if made is autoregressive:
+        inputs = torch.stack([torch.ones(4), torch.cat([inputs[None], x[:-1]])], dim=1)
+    evidence = pyro_models.evidence(story, *given, **seen)
+    assert_close(evidence, hmm.log_likelihood(x, inputs=inputs).item(), **EXACT)
+    labels = torch.tensor([-1, 1, -1, 0])
+    known = pyro_models.labelled(story, labels)
+    expected = hmm.log_likelihood(x, inputs=inputs, labels=labels).item()
+    assert_close(pyro_models.evidence(known, *given, **seen), expected, **EXACT)
+    best = pyro_models.best_path(known, *given, **seen)
+    assert (best == hmm.viterbi(x, inputs=inputs, labels=labels).states).all()

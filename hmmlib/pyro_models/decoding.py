@@ -45,8 +45,8 @@ def evidence(story: Callable, *args, **kwargs) -> float:
 def smoothed_probs(story: Callable, *args, **kwargs) -> dict[str, Tensor]:
     """p(z_t | x_{1:T}) of a conditioned story, exactly: (K,) by the name of its site, `z_t`.
 
-    Of steps after which everything is missing, NaN, they are the forecast. Taught in
-    chapter 9.
+    Of steps from which on every observation is NaN, they are the forecast. One elimination
+    for each site, so the time grows with T²: for short series. Taught in chapter 9.
     """
 
     def empty_guide(*args, **kwargs):
