@@ -8,7 +8,7 @@ from torch.distributions import Normal
 from torch.testing import assert_close
 
 from hmmlib import HMM, pyro_models
-from hmmlib.durations import HSMM, recursion
+from hmmlib.durations import HSMM
 from hmmlib.emissions import LinearEmission
 from hmmlib.enumeration import all_paths, path_log_joints
 from hmmlib.inference import smooth_states, viterbi
@@ -216,18 +216,12 @@ def test_known_states_leave_the_paths_that_agree(made, labels):
 
 @SEEDS
 def test_known_states_of_a_story_of_stays(seed):
-    """As the recursion of stays says, if other states cannot emit the reading."""
     story, given, seen, hsmm = durations(seed)
     (x,) = seen.values()
     labels = torch.tensor([-1, 1, -1, 0, -1])
     known = pyro_models.labelled(story, labels)
     found = pyro_models.evidence(known, *given, **seen)
-    emitted = Normal(given[2], given[3]).log_prob(x[:, None])
-    outside = (labels >= 0)[:, None] & (torch.arange(len(given[0])) != labels[:, None])
-    emitted = emitted.masked_fill(outside, -torch.inf)
-    (stays,) = hsmm.stays(x)
-    expected = recursion.log_likelihood(stays._replace(log_likelihoods=emitted))
-    assert_close(found, expected.item(), **EXACT)
+    assert_close(found, hsmm.log_likelihood(x, labels=labels).item(), **EXACT)
 
 
 def test_known_states_of_several_chains():
