@@ -12,7 +12,7 @@ from torch import Tensor
 from hmmlib.checks import as_probs, as_tensor
 from hmmlib.logs import logsumexp
 
-NEWTON_STEPS, HALVINGS = 25, 30
+NEWTON_STEPS, HALVINGS, TOLERANCE = 25, 30, 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,24 +114,16 @@ class SoftmaxTransitions:
             inputs: (n, P).
             free: (K, K, P) booleans: which weights move.
         """
-        best, value = self, _value(self, counts, inputs)
-        for _ in range(NEWTON_STEPS):
-            probs = best.log_probs(inputs).exp()
-            rows = range(len(self))
-            given = [(counts[:, i], probs[:, i], inputs, free[i]) for i in rows]
-            step = torch.stack([_newton(*each) for each in given])
-            for _ in range(HALVINGS):
-                tried = SoftmaxTransitions(best.weights + step)
-                reached = _value(tried, counts, inputs)
-                if reached > value:
-                    break
-                step = step / 2
-            else:
-                return best
-            gain, best, value = reached - value, tried, reached
-            if gain <= 1e-12 * (1 + abs(value)):
-                break
-        return best
+        weights = self.weights.clone()
+        for i, possible in enumerate(~self.forbidden):
+            row = (
+                weights[i, possible],
+                counts[:, i, possible],
+                inputs,
+                free[i, possible],
+            )
+            weights[i, possible] = _climbed(*row)
+        return SoftmaxTransitions(weights)
 
 
 def as_transitions(matrix, num_states: int) -> Tensor | SoftmaxTransitions:
@@ -173,25 +165,40 @@ def check_inputs(transitions, emission) -> None:
         )
 
 
-def _value(moves: SoftmaxTransitions, counts: Tensor, inputs: Tensor) -> float:
-    """The expected log-probability of the moves."""
-    gains = counts * moves.log_probs(inputs)
-    return gains.masked_fill(moves.forbidden, 0.0).sum().item()
+def _climbed(weights: Tensor, counts: Tensor, inputs: Tensor, free: Tensor) -> Tensor:
+    """The weights (K, P) of one state left, at the maximum; `counts` (n, K)."""
+    logs = (inputs @ weights.mT).log_softmax(-1)
+    value = (counts * logs).sum()
+    for _ in range(NEWTON_STEPS):
+        step, expected = _newton(counts, logs.exp(), inputs, free)
+        if expected <= TOLERANCE * (1 + value.abs()):
+            return weights + step
+        for _ in range(HALVINGS):
+            tried = (inputs @ (weights + step).mT).log_softmax(-1)
+            reached = (counts * tried).sum()
+            if reached > value:
+                break
+            step = step / 2
+        else:
+            break
+        weights, logs, value = weights + step, tried, reached
+    return weights
 
 
-def _newton(counts: Tensor, probs: Tensor, inputs: Tensor, free: Tensor) -> Tensor:
-    """The step of Newton's method for one state left, (K, P).
-
-    `counts` and `probs` are (n, K), `inputs` (n, P), `free` (K, P).
-    """
+def _newton(
+    counts: Tensor, probs: Tensor, inputs: Tensor, free: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The step of Newton's method for one state left, (K, P), and what it should gain, ()."""
     left = counts.sum(1, keepdim=True)
     gradient = ((counts - left * probs).mT @ inputs).flatten()
     mixed = (probs[..., None] * inputs[:, None]).flatten(1)  # (n, K P)
-    blocks = [(inputs * weight[:, None]).mT @ inputs for weight in (left * probs).mT]
+    squares = (inputs[:, :, None] * inputs[:, None]).flatten(1)  # (n, P P)
+    blocks = ((left * probs).mT @ squares).reshape(-1, *inputs.shape[1:] * 2)
     curvature = torch.block_diag(*blocks) - (left * mixed).mT @ mixed
     unit = curvature.diagonal().sqrt()
     unit = torch.where(unit > 0, 1 / unit, 0.0) * free.flatten()
     # Without curvature: the same added to all moves, and inputs that do not vary alone.
     scaled = unit[:, None] * curvature * unit
     inverse = torch.linalg.pinv(scaled, rtol=1e-10, hermitian=True)
-    return (unit * (inverse @ (unit * gradient))).reshape(free.shape)
+    step = unit * (inverse @ (unit * gradient))
+    return step.reshape(free.shape), gradient @ step / 2
