@@ -23,7 +23,7 @@ from hmmlib.engines.answers import BestPath, Filtered, Smoothed, Totals
 from hmmlib.engines.compact import Compact, in_full, without_rest
 from hmmlib.inputs import accompanied, as_inputs, beside_inputs, knowing
 from hmmlib.logs import logs
-from hmmlib.observations import Observed, read
+from hmmlib.observations import Observed, read, refuse_more
 from hmmlib.recursion import Potentials
 from hmmlib.sampling import Sample, ancestral
 from hmmlib.stationary import stationary_probs
@@ -123,7 +123,7 @@ class HMM:
     ) -> Observed:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
-            return observations
+            return refuse_more(observations, lengths, observed, inputs, labels)
         driven, like = hasattr(self.emission, "num_inputs"), self.initial_probs
         shape = () if driven else self.emission.event_shape
         if (

@@ -78,6 +78,16 @@ def read(
     return Observed(values, lengths, index)
 
 
+def refuse_more(seen: Observed, *more) -> Observed:
+    """The same. Raises ValueError if anything comes `more` with what was read before."""
+    if any(each is not None for each in more):
+        raise ValueError(
+            "observations: were read before; needs lengths, observed, inputs and labels in the"
+            " call of `read`"
+        )
+    return seen
+
+
 def in_double(seen: Observed) -> Observed:
     """The same in float64, with NaN behind each end, which whole numbers cannot say."""
     values, lengths = seen.values.double(), seen.lengths

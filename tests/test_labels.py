@@ -177,3 +177,11 @@ def test_a_factorial_model_takes_labels_of_each_chain(engine):
         model.smooth(x, labels=labels[:, 0])
     with pytest.raises(ValueError, match=r"needs states, 0 to \[1, 2\]"):
         model.smooth(x, labels=labels + 1)
+
+
+def test_what_was_read_takes_nothing_more():
+    hmm, x = problem(7)
+    seen = hmm.read(x, labels=SEEN)
+    torch.testing.assert_close(hmm.smooth(seen), hmm.smooth(x, labels=SEEN))
+    with pytest.raises(ValueError, match="were read before"):
+        hmm.smooth(hmm.read(x), labels=SEEN)

@@ -19,7 +19,7 @@ from hmmlib.factorial.messages import chains_of
 from hmmlib.factorial.series import Series, series_of, stacked, steps_of
 from hmmlib.hmm import HMM
 from hmmlib.inputs import as_labels, knowing
-from hmmlib.observations import Observed, read
+from hmmlib.observations import Observed, read, refuse_more
 from hmmlib.recursion import Potentials
 from hmmlib.sampling import Sample
 from hmmlib.stationary import stationary_probs
@@ -304,7 +304,7 @@ class FactorialHMM:
     def read(self, observations, lengths=None, observed=None, labels=None) -> Observed:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
-            return observations
+            return refuse_more(observations, lengths, observed, labels)
         shape, like = self.emission.event_shape, self.initial_probs[0]
         found = read(observations, shape, lengths, observed)
         values = found.values.to(like.device, like.dtype)
