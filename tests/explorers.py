@@ -6,6 +6,7 @@ from torch.distributions import Normal
 
 from hmmlib.book import explore
 from hmmlib.datasets import weather
+from hmmlib.durations import poisson_durations
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
 
@@ -34,6 +35,10 @@ def lamps(levels=((0.0, 60.0), (0.0, 60.0)), scale=5.0):
     return FactorialHMM(
         even, [rows(g, size, size) for size in sizes], additive_gaussian(levels, scale)
     )
+
+
+def stays():
+    return explore.durations(poisson_durations([4.0, 2.0], 12), ("rain", "dry"))
 
 
 def page_of(*explorers, dark=False):

@@ -3,7 +3,16 @@
 import io
 
 import pytest
-from explorers import FORTNIGHT, RUN, facts, lamps, machine, page_of, weather_trellis
+from explorers import (
+    FORTNIGHT,
+    RUN,
+    facts,
+    lamps,
+    machine,
+    page_of,
+    stays,
+    weather_trellis,
+)
 from PIL import Image
 
 from hmmlib import plot
@@ -20,6 +29,7 @@ def test_names_cannot_become_markup(opened):
         explore.trellis(weather.hmm, FORTNIGHT, (evil, close), (quote, evil, close)),
         explore.signal(machine(), RUN, (evil, close, quote)),
         explore.meter(lamps(), [60.0], (evil, close)),
+        explore.durations([[0.5, 0.5], [1.0, 0.0]], (evil, close)),
     ]
     page = opened(*figures).page
     page.get_by_text("Change the story").click()
@@ -33,6 +43,7 @@ def test_a_page_that_may_not_run_scripts_has_a_picture_with_words(browser):
         weather_trellis(),
         explore.signal(machine(), RUN),
         explore.meter(lamps(), [60.0, 0]),
+        stays(),
     )
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -77,6 +88,16 @@ def test_an_explorer_twice_on_a_page_starts_once_each(opened):
     assert tab.page.locator(".hmm-explore[data-ready]").count() == 2
     assert tab.page.locator("#hmm-style").count() == 1
     assert not tab.errors
+
+
+def test_each_kind_brings_its_own_script_and_waits_for_no_other(opened):
+    """In any order: a figure whose script is further down the page starts when it comes."""
+    figures = (stays(), weather_trellis(), explore.meter(lamps(), [60.0]), stays())
+    for order in (figures, figures[::-1]):
+        tab = opened(*order)
+        assert tab.page.locator(".hmm-explore[data-ready] button").count() > 20
+        assert tab.page.locator(".hmm-explore:not([data-ready])").count() == 0
+        assert not tab.errors
 
 
 def test_an_explorer_of_the_book_lives_on_its_page(new_tab, served):

@@ -1,8 +1,8 @@
-"""Figures that compute in the reader's browser: a trellis, a signal, a meter.
+"""Figures that compute in the reader's browser: a trellis, a signal, a meter, durations.
 
 Each function returns an `Explorer`, which a notebook and the site show as a live figure
-(plain JavaScript without a server or a network, `explore.js`), and as a still picture where
-scripts may not run (`pictures`). Used in chapters 2, 3, 4, 6 and 7.
+(plain JavaScript without a server or a network, `explore*.js`), and as a still picture where
+scripts may not run (`pictures`). Used in chapters 2, 3, 4, 6, 7 and 9.
 """
 
 import base64
@@ -21,22 +21,30 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Normal
+from torch.nn.functional import pad
 
 import hmmlib.book.pictures as pictures
+from hmmlib.checks import as_probs
 from hmmlib.factorial import FactorialHMM
 from hmmlib.hmm import HMM
 from hmmlib.palette import STATE_COLORS, variables
 
 SCRIPT = Path(__file__).with_suffix(".js")
+FILES = {  # explore_*.js of each kind, after the one that all share
+    "trellis": ("chains", "trellis"),
+    "signal": ("chains", "signal"),
+    "meter": ("chains", "meter"),
+    "durations": ("durations",),
+}
 QUESTIONS = ("forward", "backward", "smoothing", "viterbi")
-MOST_STATES, MOST_STEPS, MOST_JOINT = 6, 200, 64
+MOST_STATES, MOST_STEPS, MOST_JOINT, LONGEST_STAY = 6, 200, 64, 12
 
 
 @dataclass(frozen=True, eq=False)
 class Explorer:
     """A figure that computes in the browser.
 
-    kind   "trellis", "signal" or "meter"
+    kind   "trellis", "signal", "meter" or "durations"
     words  what it shows, for readers who see neither figure nor picture
     model  the numbers and names that the figure starts with, as in JSON
     draw   draws the picture for pages on which scripts may not run
@@ -68,16 +76,19 @@ class Explorer:
             f'<div class="hmm-explore" id="{self.identity}" data-kind="{self.kind}"'
             f' data-model="{html.escape(model)}">'
             f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{picture}">'
-            f"</div>\n<script data-hmm-explore>{script()}</script>"
+            f"</div>\n<script data-hmm-explore>{script(self.kind)}</script>"
         )
 
     def __repr__(self) -> str:
         return self.words
 
 
-def script() -> str:
-    """`explore.js` without indentation and comments, as pages contain it."""
-    lines = map(str.strip, SCRIPT.read_text(encoding="utf-8").splitlines())
+def script(*kinds: str) -> str:
+    """What these kinds need, by default all, without indentation and comments."""
+    parts = dict.fromkeys(part for kind in kinds or FILES for part in FILES[kind])
+    files = [SCRIPT, *(SCRIPT.with_stem(f"explore_{part}") for part in parts)]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    lines = map(str.strip, text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
@@ -192,6 +203,34 @@ def meter(
     return Explorer(
         "meter", words, content, lambda: pictures.meter(model, x, names, labels, step)
     )
+
+
+def durations(table, states: Sequence[str] | None = None) -> Explorer:
+    """Two states in turn: drag how long the first one lasts, and watch its runs lengthen.
+
+    Beside the law stand the geometric one of the same mean, which is all that a plain chain
+    can have, and samples of both.
+
+    Args:
+        table: (2, D), p(a stay lasts d steps) in column d - 1; rows sum to one; D at most 12.
+            See `hmmlib.durations`.
+        states: 2 names, by default numbers
+
+    Raises:
+        ValueError: if an argument is not as described, or names do not fit.
+    """
+    rows = as_probs("table", table, "(2, D)").double()
+    size, longest = rows.shape
+    if size != 2 or longest > LONGEST_STAY:
+        found = tuple(rows.shape)
+        raise ValueError(
+            f"table: got shape {found}, needs (2, D) with D at most {LONGEST_STAY}"
+        )
+    states = _names("states", states, 2)
+    rows = pad(rows, (0, LONGEST_STAY - longest))
+    model = {"states": states, "table": rows[0].tolist(), "other": rows[1].tolist()}
+    words = f"Durations of {states[0]}, which takes turns with {states[1]}"
+    return Explorer("durations", words, model, lambda: pictures.durations(rows, states))
 
 
 def _series(hmm: HMM, observations) -> list[float]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 import hmmlib.plot as plot
+from hmmlib.durations import HSMM
 from hmmlib.factorial import FactorialHMM
 from hmmlib.hmm import HMM
 from hmmlib.inference import smooth_states, viterbi
@@ -81,6 +83,27 @@ def meter(
     ax.barh(rows, probs, color=QUANTITY_COLORS["smoothed"])
     ax.invert_yaxis()
     ax.set(xlim=(0, 1), xlabel=f"probability at step {step + 1}, reading {x[step]:g} W")
+    return figure
+
+
+def durations(table: Tensor, states: Sequence[str]) -> Figure:
+    """The law of the first state beside the geometric one of its mean; a sample of each."""
+    steps = torch.arange(1, table.shape[1] + 1)
+    leave = 1 / (table @ steps.to(table))
+    geometric = leave[0] * (1 - leave[0]) ** (steps - 1)
+    turns, emission = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.eye(2)
+    law = HSMM(turns[1], turns, emission, table)
+    plain = HMM(turns[1], torch.diag(1 - leave) + leave[:, None] * turns, emission)
+    figure, (ax, below) = plot.figure(4.0, nrows=2, height_ratios=(2.4, 1))
+    about = {"label": "geometric, the same mean", "fc": "none", "ec": "black"}
+    at, first = steps.numpy(), {"label": _labels(states)[0], "color": STATE_COLORS[0]}
+    ax.bar(at - 0.15, table[0].numpy(), 0.5, **first)
+    ax.bar(at + 0.27, geometric.numpy(), 0.24, **about)
+    ax.set(xlabel="steps that a stay lasts", ylabel="probability", xticks=at)
+    ax.legend(fontsize=10)
+    runs = {"law": law.sample(60, 1).states, "geometric": plain.sample(60, 1).states}
+    plot.strips(runs, _labels(states), ax=below).collections[0].set_edgecolor("face")
+    below.set(xticks=range(10, 61, 10), xlabel="step")
     return figure
 
 
