@@ -11,6 +11,7 @@ beside filtering the whole past again.
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.distributions import Normal, Poisson
@@ -64,51 +65,58 @@ def expanded(hsmm: HSMM) -> HMM:
 
 def of_inputs() -> None:
     """Driven moves, and driven readings, beside a plain chain."""
+    asks = {
+        "evidence": HMM.log_likelihood,
+        "viterbi": HMM.viterbi,
+        "smooth": HMM.smooth,
+        "em": em_step,
+    }
     for size in (3, 16):
-        plain = chain(size)
+        plain, inputs = chain(size), torch.randn(STEPS, INPUTS)
         x = plain.sample(STEPS, seed=0).observations
-        inputs = torch.randn(STEPS, INPUTS)
-        weights = torch.randn(size, size, INPUTS)
-        moves = HMM(plain.initial_probs, SoftmaxTransitions(weights), plain.emission)
-        readings = LinearEmission(torch.randn(size, INPUTS), torch.ones(size))
-        readings = HMM(plain.initial_probs, plain.transition_matrix, readings)
-        for task in ("log_likelihood", "viterbi", "smooth", "em_step"):
-            ask = (lambda m, *a, **k: em_step(m, *a, **k)) if task == "em_step" else (
-                lambda m, *a, task=task, **k: getattr(m, task)(*a, **k))  # fmt: skip
+        weights = SoftmaxTransitions(torch.randn(size, size, INPUTS))
+        emission = LinearEmission(torch.randn(size, INPUTS), torch.ones(size))
+        moves = HMM(plain.initial_probs, weights, plain.emission)
+        readings = HMM(plain.initial_probs, plain.transition_matrix, emission)
+        for task, ask in asks.items():
             found = medians({
-                "plain": lambda ask=ask, m=plain, x=x: ask(m, x),
-                "moves": lambda ask=ask, m=moves, x=x, u=inputs: ask(m, x, inputs=u),
-                "readings": lambda ask=ask, m=readings, x=x, u=inputs: ask(m, x, inputs=u),
+                "plain": partial(ask, plain, x),
+                "moves": partial(ask, moves, x, inputs=inputs),
+                "readings": partial(ask, readings, x, inputs=inputs),
             })  # fmt: skip
-            each = "  ".join(
-                f"{k} × {found[k] / found['plain']:.1f}" for k in ("moves", "readings")
-            )
-            print(
-                f"inputs     K {size:<3} {task:<15} plain {1e3 * found['plain']:7.2f} ms  {each}"
-            )
+            ours = found.pop("plain")
+            each = "  ".join(f"{k} × {v / ours:.1f}" for k, v in found.items())
+            print(f"inputs  K {size:<3} {task:<9} plain {1e3 * ours:6.2f} ms  {each}")
 
 
 def of_durations() -> None:
     """Stays of explicit durations beside a plain chain and the expanded one."""
-    plain = chain(5)
-    moves = torch.full((5, 5), 0.25).fill_diagonal_(0.0)
-    table = poisson_durations(torch.linspace(5.0, 30.0, 5), LONGEST)
-    stays = HSMM(plain.initial_probs, moves, plain.emission, table)
+    plain, stays = chain(5), five_stays()
     flat, x = expanded(stays), stays.sample(STEPS, seed=0).observations
     for task in ("log_likelihood", "viterbi", "smooth"):
         models = {"plain": plain, "stays": stays, "expanded": flat}
-        calls = {k: lambda m=m, t=task: getattr(m, t)(x) for k, m in models.items()}
-        found = medians(calls, 5)
-        print(
-            f"durations  K 5   {task:<15} stays {1e3 * found['stays']:7.2f} ms "
-            f" × {found['stays'] / found['plain']:.1f} of the plain chain,"
-            f" expanded × {found['expanded'] / found['stays']:.0f} of stays"
-        )
-    found = medians(
-        {"plain": lambda: em_step(plain, x), "stays": lambda: hsmm_em_step(stays, x)}, 5
-    )
+        found = medians({k: partial(getattr(m, task), x) for k, m in models.items()}, 5)
+        told(task, found)
+        print(f"    the expanded chain × {found['expanded'] / found['stays']:.0f}")
+    calls = {
+        "plain": partial(em_step, plain, x),
+        "stays": partial(hsmm_em_step, stays, x),
+    }
+    told("em", medians(calls, 5))
+
+
+def five_stays() -> HSMM:
+    """Five states, whose stays last 5 to 30 steps on average, and 60 at most."""
+    plain, moves = chain(5), torch.full((5, 5), 0.25).fill_diagonal_(0.0)
+    table = poisson_durations(torch.linspace(5.0, 30.0, 5), LONGEST)
+    return HSMM(plain.initial_probs, moves, plain.emission, table)
+
+
+def told(task: str, found: dict[str, float]) -> None:
+    """One line on stays."""
+    stays, plain = found["stays"], found["plain"]
     print(
-        f"durations  K 5   em_step         stays {1e3 * found['stays']:7.2f} ms  × {found['stays'] / found['plain']:.1f}"
+        f"stays  K 5  {task:<15} {1e3 * stays:7.2f} ms, the plain chain × {stays / plain:.1f}"
     )
 
 
@@ -116,41 +124,33 @@ def of_beliefs() -> None:
     """One observation more."""
     words = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], torch.full((2, 3), 1 / 3))
     eight, inputs = chain(8), torch.randn(PAST, INPUTS)
-    counts = HMM(
-        eight.initial_probs, eight.transition_matrix, Poisson(1.0 + torch.arange(8))
-    )
-    driven = HMM(eight.initial_probs, SoftmaxTransitions(torch.randn(8, 8, INPUTS)),
-                 LinearEmission(torch.randn(8, INPUTS), torch.ones(8)))  # fmt: skip
+    counts = Poisson(1.0 + torch.arange(8))
+    moves = SoftmaxTransitions(torch.randn(8, 8, INPUTS))
+    readings = LinearEmission(torch.randn(8, INPUTS), torch.ones(8))
     means = [torch.tensor([0.0, 100.0 * m]) for m in range(1, 5)]
-    house = FactorialHMM(
-        [[0.5, 0.5]] * 4, [[[0.9, 0.1], [0.2, 0.8]]] * 4, additive_gaussian(means, 9.0)
-    )
-    moves = torch.full((5, 5), 0.25).fill_diagonal_(0.0)
-    table = poisson_durations(torch.linspace(5.0, 30.0, 5), LONGEST)
-    five = chain(5)
-    stays = HSMM(five.initial_probs, moves, five.emission, table)
+    tables = [[0.5, 0.5]] * 4, [[[0.9, 0.1], [0.2, 0.8]]] * 4
     models = {
-        "symbols K 2": words, "Gaussians K 8": eight, "Poisson K 8": counts,
-        "inputs K 8": driven, "factorial 2^4": house, "stays K 5 D 60": stays,
-    }  # fmt: skip
+        "symbols K 2": words,
+        "Gaussians K 8": eight,
+        "Poisson K 8": HMM(eight.initial_probs, eight.transition_matrix, counts),
+        "inputs K 8": HMM(eight.initial_probs, moves, readings),
+        "factorial 2^4": FactorialHMM(*tables, additive_gaussian(means, 9.0)),
+        "stays K 5 D 60": five_stays(),
+    }
     for name, model in models.items():
-        given = {"inputs": inputs} if model is driven else {}
-        x = model.sample(PAST, seed=0, **given).observations
-        belief = model.belief()
-        row = {"inputs": inputs[0]} if model is driven else {}
+        driven = name.startswith("inputs")
+        given, row = ({"inputs": inputs}, {"inputs": inputs[0]}) if driven else ({}, {})
+        x, belief = model.sample(PAST, seed=0, **given).observations, model.belief()
         for value in x[:50].tolist():
             belief = belief.observe(value, **row)
-        next_one = x[50].item()
-        calls = {
-            "observe": lambda b=belief, v=next_one, r=row: [
-                b.observe(v, **r) for _ in range(100)
-            ],
-            "again": lambda m=model, x=x, g=given: m.filter(x, **g),
-        }
-        found = medians(calls)
-        each = found["observe"] / 100
+        observe = partial(belief.observe, x[50].item(), **row)
+        found = medians({
+            "observe": lambda observe=observe: [observe() for _ in range(100)],
+            "again": partial(model.filter, x, **given),
+        })  # fmt: skip
+        each, again = found["observe"] / 100, found["again"]
         print(
-            f"belief     {name:<15} {1e6 * each:6.1f} µs, filtering {PAST} again × {found['again'] / each:.0f}"
+            f"belief  {name:<15} {1e6 * each:6.1f} µs, filtering again × {again / each:.0f}"
         )
 
 
