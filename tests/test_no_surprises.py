@@ -56,5 +56,5 @@ def test_no_module_and_no_loader_asks_the_network(monkeypatch):
             module.name
         )
     loaders = (household.load_household, series.nile, series.seattle_rain)
-    for load in (*loaders, series.factorial_cost, series.peers):
+    for load in (*loaders, series.federal_funds, series.factorial_cost, series.peers):
         assert len(load()) > 10

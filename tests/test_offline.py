@@ -181,7 +181,7 @@ def test_the_library_of_the_zip_is_complete(unzipped):
     """It imports, loads its data and draws its explorers from that folder alone."""
     code = "import hmmlib; from hmmlib.datasets import household, series, weather;"
     code += "from hmmlib.book import explore;"
-    code += "household.load_household(); series.nile();"
+    code += "household.load_household(); series.nile(); series.federal_funds();"
     code += "explore.trellis(weather.hmm, [0, 1], weather.states, weather.activities);"
     code += "print(hmmlib.__file__)"
     run = subprocess.run(

@@ -6,11 +6,13 @@ import runpy
 
 import pandas as pd
 import torch
+from torch.distributions import Normal
 from torch.testing import assert_close
 
 from benchmarks.peers import merged
 from chapters import ROOT
 from hmmlib.datasets import series
+from hmmlib.hmm import HMM
 
 FOLDER = ROOT / "hmmlib/datasets"
 
@@ -39,6 +41,25 @@ def test_nile():
     assert flow.index.tolist() == list(range(1871, 1971)) and flow.notna().all()
     assert flow.loc[1871] == 1120 and flow.loc[1970] == 740
     assert flow.loc[:1898].mean() > 1090 and flow.loc[1899:].mean() < 860
+
+
+def test_federal_funds():
+    rate = series.federal_funds()
+    assert len(rate) == 226 and rate.notna().all() and (rate > 0).all()
+    assert [str(quarter) for quarter in rate.index[[0, -1]]] == ["1954Q3", "2010Q4"]
+    assert rate.idxmax() == pd.Period("1981Q2") and rate.max() == 17.78
+
+
+def test_two_means_have_the_likelihood_that_stata_and_statsmodels_print():
+    """`mswitch dr fedfunds` in Stata; `test_markov_regression.py` in statsmodels 0.15.0."""
+    stay, back = 0.9820939, 0.0503587
+    matrix = torch.tensor([[stay, 1 - stay], [back, 1 - back]]).double()
+    start = torch.tensor([back, 1 - stay]).double() / (back + 1 - stay)  # stationary
+    means = torch.tensor([3.70877, 9.556793]).double()
+    scale = torch.tensor(4.4418176).double().sqrt()
+    regimes = HMM(start, matrix, Normal(means, scale.repeat(2)))
+    found = regimes.log_likelihood(series.federal_funds())
+    assert abs(found - -508.63592) < 1e-5
 
 
 def test_factorial_cost():

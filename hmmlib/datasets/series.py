@@ -1,4 +1,4 @@
-"""Two natural series and two tables of measured times; sources are in SOURCES.md."""
+"""Three series and two tables of measured times; sources are in SOURCES.md."""
 
 from importlib.resources import files
 
@@ -8,7 +8,7 @@ import pandas as pd
 def seattle_rain() -> pd.Series:
     """Daily rain at Seattle-Tacoma airport, 2012 to 2015, in mm: 1,461 days.
 
-    NOAA, public domain. Used in chapter 5.
+    NOAA, public domain. Used in chapters 5 and 9.
 
     Example:
         >>> seattle_rain()["2012-01-02"].item()
@@ -29,6 +29,20 @@ def nile() -> pd.Series:
     """
     table = _read("nile.csv", index_col="year")
     return table["flow"].astype(float).rename("flow, 10^8 m³")
+
+
+def federal_funds() -> pd.Series:
+    """The federal funds rate, a quarter's mean, 1954 Q3 to 2010 Q4, in %: 226 quarters.
+
+    Board of Governors of the Federal Reserve System, public domain. Used in chapter 9.
+
+    Example:
+        >>> federal_funds()["1981Q2"].item()
+        17.78
+    """
+    table = _read("federal_funds.csv", index_col="quarter")
+    quarters = pd.PeriodIndex(table.index, freq="Q")
+    return table["rate"].set_axis(quarters).rename("federal funds rate, %")
 
 
 def factorial_cost() -> pd.DataFrame:
