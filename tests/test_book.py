@@ -18,6 +18,7 @@ from chapters import APPENDIX, CHAPTERS, ROOT, cells, chapter_number, solutions,
 # A cell that times something live, or draws what one has measured
 TIMED = re.compile(r"nanoseconds\(|steps_of_speed|halving_times")
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+KINDS = ("Predict", "Prove", "Program")
 HOW_IT_WORKS = """## Exercises
 
 Fill in `answer` and run the cell: it says whether the answer is right, or which mistake it \
@@ -154,10 +155,11 @@ def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(p
     found = cells(path)
     at = [cell["source"].startswith("## Exercises\n") for cell in found].index(True)
     assert found[at]["source"] == HOW_IT_WORKS.format(chapter_number(path))
-    for exercise, kind in enumerate(("Predict", "Prove", "Program"), start=1):
-        name = f"{chapter_number(path)}.{exercise}"
+    kinds = []
+    while not found[at + 1]["source"].startswith("## Refer"):
+        name = f"{chapter_number(path)}.{len(kinds) + 1}"
         question, blank, solution = found[at + 1 : at + 4]
-        assert question["source"].startswith(f"**{name} {kind}.** ")
+        kinds += re.findall(rf"^\*\*{name} (\w+)\.\*\* ", question["source"])
         assert re.search(r"\b(Submit|submit) ", question["source"])
         asked = re.escape(f'check("{name}", answer)')
         assert re.fullmatch(rf"answer = \.\.\.  # .+\n{asked}", blank["source"])
@@ -166,12 +168,13 @@ def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(p
         assert said.startswith(f'No answer yet. hint("{name}") helps, ')
         folded = rf"<details><summary>Solution {name}</summary>\n\n.*\n\n</details>"
         assert re.fullmatch(folded, solution["source"], flags=re.S)
-        code = solutions(path)[exercise - 1].rstrip()
+        code = solutions(path)[len(kinds) - 1].rstrip()
         assert ast.unparse(ast.parse(code).body[-1]).startswith(
             f"assert check('{name}', "
         )
         at += 3
-    assert len(solutions(path)) == 3 and found[at + 1]["source"].startswith("## Refer")
+    assert len(solutions(path)) == len(kinds)
+    assert kinds == sorted(kinds, key=KINDS.index) and set(kinds) == set(KINDS)
 
 
 @every_notebook
