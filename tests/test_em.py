@@ -194,3 +194,9 @@ def test_readings_that_are_all_missing_leave_the_emission_as_it_is():
     )
     assert_close(step.initial_probs, hmm.initial_probs)
     assert_close(score.item(), 0.0)
+
+
+def test_a_warning_reaches_code_that_belongs_to_no_module():
+    code = "from hmmlib.learning import fit_em\nfit_em(hmm, [0, 1, 1, 0, 1], num_iters=1)"
+    with pytest.warns(UserWarning, match="not converged"):
+        exec(code, {"hmm": weather.hmm})
