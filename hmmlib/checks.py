@@ -221,7 +221,10 @@ def _check_probs(name: str, probs: Tensor, tolerance: float) -> None:
 def warn(message: str) -> None:
     """Warn, and name the line outside of hmmlib that led here."""
     frame, level = inspect.currentframe(), 1
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE:
+    while (
+        frame is not None
+        and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE
+    ):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
 

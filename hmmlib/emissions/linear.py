@@ -12,7 +12,15 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints
 
 from hmmlib.checks import as_tensor
-from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, given, needed, widened
+from hmmlib.emissions.protocol import (
+    NO_LIMITS,
+    blank,
+    fit,
+    given,
+    log_prob,
+    needed,
+    widened,
+)
 from hmmlib.emissions.weights import held_open, spread
 
 
@@ -75,6 +83,11 @@ class LinearEmission(Distribution):
         mean = (value[..., 1:] * self.weights).sum(-1)
         apart = (value[..., 0] - mean) / self.scale
         return -0.5 * apart.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
+
+
+@log_prob.register
+def _(emission: LinearEmission, values):
+    return emission.log_prob(values)
 
 
 @given.register
