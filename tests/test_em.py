@@ -197,6 +197,8 @@ def test_readings_that_are_all_missing_leave_the_emission_as_it_is():
 
 
 def test_a_warning_reaches_code_that_belongs_to_no_module():
-    code = "from hmmlib.learning import fit_em\nfit_em(hmm, [0, 1, 1, 0, 1], num_iters=1)"
+    code = (
+        "from hmmlib.learning import fit_em\nfit_em(hmm, [0, 1, 1, 0, 1], num_iters=1)"
+    )
     with pytest.warns(UserWarning, match="not converged"):
         exec(code, {"hmm": weather.hmm})
