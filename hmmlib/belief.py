@@ -229,9 +229,13 @@ def _driven(
     """The belief before the first observation, of one chain whose moves inputs drive."""
     from hmmlib.engines.live import moved
 
+    forbidden = transitions.forbidden.cpu().numpy()
+    weights = np.where(forbidden[..., None], 0.0, as_array(transitions.weights))
+
     def move(message: np.ndarray, inputs: Tensor, turned: bool = False) -> np.ndarray:
-        with torch.no_grad():
-            matrix = as_array(transitions.log_probs(inputs).exp())
+        scores = np.where(forbidden, -np.inf, weights @ as_array(inputs))
+        odds = np.exp(scores - scores.max(1, keepdims=True))
+        matrix = odds / odds.sum(1, keepdims=True)
         sizes, moves, backwards, least = moves_of([matrix])
         return moved(message, backwards if turned else moves, least, sizes)
 
@@ -289,6 +293,8 @@ def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:
 
     device = next(iter(emissions.parameters(emission).values())).device
     in_a_table = bool(emissions.counted_probs(emission))
+    if driven:
+        return _by_regression(emission, by_family)
     symbol = torch.zeros(1, dtype=torch.int64, device=device)
     found = emissions.lookup(emission, symbol)
     if found is None or found.rows is not None:
@@ -309,3 +315,17 @@ def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:
         return by_density
     table = logs_of_symbols(*given)
     return by_symbol
+
+
+def _by_regression(emission: Distribution, by_family: Callable) -> Callable:
+    """log p(x_t | z_t) of a reading whose Gaussian follows inputs."""
+    from hmmlib.engines.live import density
+
+    def score(x_t, inputs) -> np.ndarray:
+        if type(x_t) is not float or abs(x_t) == np.inf or x_t != x_t:
+            return by_family(x_t, inputs)
+        with torch.no_grad():
+            here = emissions.given(emission, inputs)
+        return density(x_t, as_array(here.mean), as_array(here.stddev))
+
+    return score

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints
 
 from hmmlib.checks import as_tensor
+from hmmlib.emissions.parts import of_valid
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     blank,
@@ -92,7 +93,8 @@ def _(emission: LinearEmission, values):
 
 @given.register
 def _(emission: LinearEmission, inputs):
-    return Normal(inputs.to(emission.weights) @ emission.weights.mT, emission.scale)
+    loc = inputs.to(emission.weights) @ emission.weights.mT
+    return of_valid(Normal, loc=loc, scale=emission.scale)
 
 
 @needed.register
