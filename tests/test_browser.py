@@ -113,9 +113,11 @@ def test_a_page_is_accessible(tab, scheme):
 
 def test_the_focus_is_seen(tab):
     tab.page.evaluate("document.body.tabIndex = -1; document.body.focus()")
-    for _ in range(NUM_TAB_STOPS):
+    for number in range(NUM_TAB_STOPS):
         tab.page.keyboard.press("Tab")
         stop = tab.page.evaluate(FOCUS_SHOWS)
+        if number > 20 and stop["what"].startswith("<body"):  # a short page has no more
+            break
         assert stop["seen"], stop["what"]
 
 
