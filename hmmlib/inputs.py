@@ -43,18 +43,20 @@ def as_inputs(
             f"inputs: got none, but they drive this model; needs numbers of shape {needs}"
         )
     values = _stacked(inputs, steps, lengths)
+    found = tuple(values.shape)
     if values.ndim == len(steps) and num in (None, 1) and tuple(values.shape) == steps:
         values = values[..., None]
     if values.ndim == 2 and len(steps) == 2:
         values = values.expand(steps[0], *values.shape)
     if tuple(values.shape[:-1]) != steps or num not in (None, values.shape[-1]):
         raise ValueError(
-            f"inputs: got shape {tuple(values.shape)}, needs {(*steps, num or 'P')}, one row"
+            f"inputs: got shape {found}, needs {(*steps, num or 'P')}, one row"
             " for each step of the observations"
         )
     values = values if values.is_floating_point() else values.double()
     if lengths is not None:
-        values = values.masked_fill(~_before(lengths, steps)[..., None], 0.0)
+        before = _before(lengths, steps).to(values.device)
+        values = values.masked_fill(~before[..., None], 0.0)
     _refuse_gaps(values)
     return values
 
@@ -89,8 +91,8 @@ def as_labels(
         labels = labels.long()
     if labels.dtype in WHOLE and lengths is not None:
         behind = ~_before(lengths, steps).reshape(*steps, *[1] * (len(needs) - 2))
-        labels = labels.long().masked_fill(behind, -1)
-    most = torch.tensor(num_states)
+        labels = labels.long().masked_fill(behind.to(labels.device), -1)
+    most = torch.tensor(num_states, device=labels.device)
     if labels.dtype not in WHOLE or labels.min() < -1 or (labels >= most).any():
         raise ValueError(
             f"labels: got {told(labels.unique().tolist())}, needs states, 0 to"
@@ -123,7 +125,7 @@ def beside_inputs(seen: Observed) -> Observed:
     if seen.values.ndim == seen.inputs.ndim:  # they are
         return seen
     dtype = torch.promote_types(seen.values.dtype, seen.inputs.dtype)
-    rows = [seen.values[..., None].to(dtype), seen.inputs.to(dtype)]
+    rows = [seen.values[..., None].to(dtype), seen.inputs.to(seen.values.device, dtype)]
     return seen._replace(values=torch.cat(rows, -1))
 
 

@@ -30,7 +30,7 @@ def ancestral(
     `inputs` are (N, T, P), where they drive the moves or the readings.
     """
     num_sequences, num_steps = steps
-    every = torch.arange(num_sequences)
+    every = torch.arange(num_sequences, device=initial_probs.device)
     states, observations = [], []
     probs = initial_probs.expand(num_sequences, -1)
     for t in range(num_steps):

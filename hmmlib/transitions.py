@@ -22,7 +22,7 @@ class SoftmaxTransitions:
     Stands in the place of the transition matrix of an `HMM`, whose verbs then need `inputs`.
     With inputs that are 1 at every step it is a matrix. Adding the same vector to all
     weights[i, j] of one i changes nothing: K (K - 1) P of the weights are free. Bengio &
-    Frasconi 1995; Diebold, Lee & Weinbach 1994.
+    Frasconi 1996.
 
     Args:
         weights: (K, K, P), in nats for one unit of the input; row: the state left. -inf for
@@ -171,17 +171,17 @@ def _climbed(weights: Tensor, counts: Tensor, inputs: Tensor, free: Tensor) -> T
     value = (counts * logs).sum()
     for _ in range(NEWTON_STEPS):
         step, expected = _newton(counts, logs.exp(), inputs, free)
-        if expected <= TOLERANCE * (1 + value.abs()):
-            return weights + step
         for _ in range(HALVINGS):
             tried = (inputs @ (weights + step).mT).log_softmax(-1)
             reached = (counts * tried).sum()
-            if reached > value:
+            if reached >= value:
                 break
             step = step / 2
         else:
             break
         weights, logs, value = weights + step, tried, reached
+        if expected <= TOLERANCE * (1 + value.abs()):
+            break
     return weights
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch.distributions import Categorical, Normal, Poisson
+from torch.distributions import Bernoulli, Categorical, Normal, Poisson
 
 from hmmlib import HMM
 from hmmlib.durations import HSMM
-from hmmlib.emissions import LinearEmission, TiedNormal
+from hmmlib.emissions import LinearEmission, Product, TiedNormal, parts
 from hmmlib.learning import em_step, fit_em, fit_gradient
 from hmmlib.learning.durations import fit_hsmm
 
@@ -191,3 +191,21 @@ def test_weights_of_inputs_stay_where_the_mask_says():
     ).model
     assert torch.equal(end.emission.weights[:, 1], hmm.emission.weights[:, 1])
     assert (end.emission.weights[:, 0] != hmm.emission.weights[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "emission",
+    [
+        Bernoulli(logits=torch.tensor([-1.0, 0.5]).double()),
+        Categorical(logits=torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double()),
+        Product([Categorical(logits=torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double())]),
+    ],
+)
+def test_a_state_that_was_given_as_logits_stays(emission):
+    hmm = HMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], emission)
+    x = hmm.sample(50, seed=0).observations
+    end = em_step(hmm, x, learn={"emission": torch.tensor([True, False])})[0]
+    part, was = next(iter(parts(end.emission))), next(iter(parts(emission)))
+    before = getattr(was.owner, part.attribute)
+    torch.testing.assert_close(part.value[1], before[1])
+    assert (part.value[0] != before[0]).all()

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from hmmlib import emissions
 from hmmlib.checks import as_tensor, told
-from hmmlib.emissions import parts, rows
+from hmmlib.emissions import Part, parts, rows
 from hmmlib.emissions.weights import normalised
 
 Learn = Collection[str] | Mapping[str, object]
@@ -78,26 +78,25 @@ def kept(
             f"learn['emission']: got parameters, {sorted(mask)}; EM moves whole states,"
             " needs booleans (K,), or fit_gradient, which moves single parameters"
         )
-    before, values = {part.name: part for part in parts(old)}, {}
+    owners = {_prefix(part): part.owner for part in parts(old)}
+    values = {}
     for part in parts(new):
-        name, value, was = part.name, part.value, before.get(part.name)
-        if part.on_simplex:  # which may have been given as logits before
-            name = name.removesuffix(part.attribute) + "probs"
-            was = next(x for x in before.values() if x.name[:-6] == part.name[:-6])
-            value, was = part.owner.probs, was.owner.probs
-        else:
-            was = was.value
-        here = mask.reshape(-1, *[1] * (value.ndim - 1))
-        values[name] = torch.where(here, value, was.to(value))
+        was = getattr(owners[_prefix(part)], part.attribute)  # probs of logits, too
+        here = mask.reshape(-1, *[1] * (part.value.ndim - 1))
+        values[part.name] = torch.where(here, part.value, was.to(part.value))
     mixed = emissions.rebuilt(new, values)
     for part in parts(mixed):
-        value = part.owner.probs if part.on_simplex else part.value
-        if not torch.isclose(value, values.get(part.name, value)).all():
+        if not torch.isclose(part.value, values[part.name]).all():
             raise ValueError(
                 f"learn: a mask of states, but all states of {type(new).__name__} have one"
                 f" {part.attribute}; needs all of the emission to move, or none"
             )
     return mixed
+
+
+def _prefix(part: Part) -> str:
+    """The name of the distribution that a parameter belongs to, in the emission."""
+    return part.name.removesuffix(part.attribute)
 
 
 def as_tied(tied, model) -> Tensor | None:
