@@ -9,7 +9,7 @@ import pytest
 from meters import as_file, minutes
 
 from hmmlib.meter import read_meter
-from hmmlib.nilm import csv_file
+from hmmlib.nilm.meters import csv_file
 
 
 def test_a_file_is_read_in_its_own_words():

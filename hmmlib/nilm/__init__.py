@@ -12,12 +12,7 @@ From a model to an answer:
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
 * occupancy: how often an appliance is in each of its states
-
-From a meter to readings:
-
-* reader: a file as watts; csv_file, columns, clock: its lines, cells and time zone
-* series: a checked series; order, grid, register, faults: its stamps and readings
-* source: how messages name what the caller passed
+* meters: from a meter's file to readings
 """
 
 from hmmlib.nilm.appliances import (
@@ -29,12 +24,12 @@ from hmmlib.nilm.appliances import (
     learn_appliance,
 )
 from hmmlib.nilm.baselines import combinatorial_optimisation, mean_baseline
-from hmmlib.nilm.faults import WATTS_OF_A_PLUG
 from hmmlib.nilm.house import House
+from hmmlib.nilm.meters.faults import WATTS_OF_A_PLUG
+from hmmlib.nilm.meters.reader import read_meter
+from hmmlib.nilm.meters.series import check_power
 from hmmlib.nilm.metrics import aligned, appliance_metrics, energy_kwh, house_metrics
 from hmmlib.nilm.occupancy import long_run
-from hmmlib.nilm.reader import read_meter
-from hmmlib.nilm.series import check_power
 from hmmlib.nilm.simulation import simulate
 from hmmlib.nilm.splitting import disaggregate, sample_energy
 from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house

@@ -11,9 +11,9 @@ from torch.distributions import Normal
 from hmmlib.checks import as_count, as_number, told
 from hmmlib.hmm import HMM
 from hmmlib.learning import fit_em, guess_emission
-from hmmlib.nilm.faults import without_faults
-from hmmlib.nilm.register import refuse_register
-from hmmlib.nilm.series import check_power
+from hmmlib.nilm.meters.faults import without_faults
+from hmmlib.nilm.meters.register import refuse_register
+from hmmlib.nilm.meters.series import check_power
 
 FLOOR = 15.0  # watts: no state is narrower
 UNSEEN = 0.01  # added to the count of each move, so that none is impossible

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hmmlib.checks import as_kind
 from hmmlib.nilm.house import House
-from hmmlib.nilm.series import check_power
+from hmmlib.nilm.meters.series import check_power
 
 
 def mean_baseline(training: pd.DataFrame, power: pd.Series) -> pd.DataFrame:

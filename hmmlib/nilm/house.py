@@ -15,7 +15,7 @@ from hmmlib.checks import as_instance, as_kind
 from hmmlib.emissions import parameters
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
-from hmmlib.nilm.grid import as_time
+from hmmlib.nilm.meters.grid import as_time
 from hmmlib.storage import load, save
 
 

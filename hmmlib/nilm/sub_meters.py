@@ -7,11 +7,11 @@ import pandas as pd
 
 from hmmlib.checks import as_kind
 from hmmlib.nilm.appliances import FLOOR, WATTS_OF_ANYTHING, learn_appliance
-from hmmlib.nilm.faults import without_faults
 from hmmlib.nilm.house import House
-from hmmlib.nilm.register import refuse_register
-from hmmlib.nilm.series import checked
-from hmmlib.nilm.source import Source
+from hmmlib.nilm.meters.faults import without_faults
+from hmmlib.nilm.meters.register import refuse_register
+from hmmlib.nilm.meters.series import checked
+from hmmlib.nilm.meters.source import Source
 
 REST = "rest"  #: the name of the chain for all that has no sub-meter
 MOST_BELOW = (

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from hmmlib.checks import as_kind
-from hmmlib.nilm.order import refuse_newest_first, repeated
-from hmmlib.nilm.source import Source
+from hmmlib.nilm.meters.order import refuse_newest_first, repeated
+from hmmlib.nilm.meters.source import Source
 
 
 def in_utc(power: pd.Series, time_zone: str | None, source: Source) -> pd.Series:

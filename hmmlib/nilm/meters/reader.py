@@ -5,12 +5,12 @@ import re
 import pandas as pd
 
 from hmmlib.checks import as_kind, told
-from hmmlib.nilm.clock import in_utc
-from hmmlib.nilm.columns import MIXED, check_columns, numbers, stamps
-from hmmlib.nilm.csv_file import tables
-from hmmlib.nilm.register import ENERGIES, refuse_register
-from hmmlib.nilm.series import WATTS_OF_A_HOUSE, checked
-from hmmlib.nilm.source import Source
+from hmmlib.nilm.meters.clock import in_utc
+from hmmlib.nilm.meters.columns import MIXED, check_columns, numbers, stamps
+from hmmlib.nilm.meters.csv_file import tables
+from hmmlib.nilm.meters.register import ENERGIES, refuse_register
+from hmmlib.nilm.meters.series import WATTS_OF_A_HOUSE, checked
+from hmmlib.nilm.meters.source import Source
 
 UNITS = {"W": 1.0, "kW": 1000.0}
 

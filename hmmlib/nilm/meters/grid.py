@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hmmlib.checks import told
-from hmmlib.nilm.source import Source
+from hmmlib.nilm.meters.source import Source
 
 FEW_GAPS = 10  # fewer do not show whether a series is regular
 # A stamp is wrong if a series spans more steps than this, and more for each reading.

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hmmlib.nilm.source import Source
+from hmmlib.nilm.meters.source import Source
 
 CLOCK = (
     ". An hour of clock time that is repeated in autumn needs time_zone in read_meter"

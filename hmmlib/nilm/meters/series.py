@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from hmmlib.nilm.grid import as_time, grid_step
-from hmmlib.nilm.order import check_order
-from hmmlib.nilm.register import refuse_register
-from hmmlib.nilm.source import Source
+from hmmlib.nilm.meters.grid import as_time, grid_step
+from hmmlib.nilm.meters.order import check_order
+from hmmlib.nilm.meters.register import refuse_register
+from hmmlib.nilm.meters.source import Source
 
 WATTS_OF_A_HOUSE = (100.0, 100_000.0)  # the expected range of the largest reading
 MANY_RISES = 24  # a part of a series may well be an hour that only rises
