@@ -1,1 +1,1 @@
-"""The data of the book. All but the full household series comes with the package."""
+"""The data of the book. All comes with the package but the full household and UK-DALE."""

