@@ -20,7 +20,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from hmmlib import emissions
 from hmmlib.checks import as_count
 from hmmlib.engines.moves import moves_of
-from hmmlib.inputs import as_inputs, beside_inputs
+from hmmlib.inputs import as_evidence, as_inputs, beside, beside_inputs
 from hmmlib.observations import read
 from hmmlib.transitions import SoftmaxTransitions
 
@@ -65,16 +65,19 @@ class Belief:
     """Of the last `lag` steps before: message, inputs, and scores of the step after."""
     inputs: Tensor | None = None  #: (P,), of step t, which drive the move that follows
 
-    def observe(self, x_t, inputs=None) -> "Belief":
+    def observe(self, x_t, inputs=None, evidence=None) -> "Belief":
         """The belief after one more observation: predict, then update.
 
         Args:
             x_t: one observation, of the event shape of the emission: a number, a vector, or
                 a name where the model has symbols; NaN or None where it is missing.
             inputs: (P,), the row of this step, where inputs drive the model.
+            evidence: what else tells the states of several chains, M of None or (K_m,); see
+                `FactorialHMM`.
 
         Raises:
-            ValueError: for what no state can emit, and for inputs that are not as needed.
+            ValueError: for what no state can emit, and for inputs or evidence that are not as
+                needed.
         """
         from hmmlib.engines.live import absorbed  # numba takes a while to load
 
@@ -82,6 +85,10 @@ class Belief:
         if live.num_inputs or inputs is not None:
             inputs = as_inputs([inputs], (1,), None, live.num_inputs)[0]
         scores = live.score(x_t, inputs)
+        if evidence is not None:
+            evidence = as_evidence(evidence, (), None, live.shape)
+            joint = torch.from_numpy(scores).reshape(live.shape)
+            scores = beside(joint, evidence).flatten().detach().numpy()
         if self.num_steps:
             entered = live.move(entered, self.inputs)
             if live.lag:

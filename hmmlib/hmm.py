@@ -163,7 +163,7 @@ class HMM:
     ) -> Compact | Potentials:
         """As `potentials`, but log-likelihoods stay a small table where the family has one."""
         seen = self.read(observations, lengths, observed, inputs, labels)
-        values, lengths, _, _, inputs, labels = seen
+        values, lengths, *_, inputs, labels, _ = seen
         matrix = self.transition_matrix
         driven = type(matrix) is not Tensor
         scores = None if driven or labels is not None else lookup(self.emission, values)

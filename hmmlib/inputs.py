@@ -1,9 +1,12 @@
-"""What comes with the observations: inputs that drive a model, and states that are known.
+"""What comes with the observations: inputs, states that are known, and other evidence.
 
 Inputs are numbers that somebody knows at every step, such as the season or the last reading:
 `hmmlib.transitions.SoftmaxTransitions` lets them drive the moves, and
-`hmmlib.emissions.LinearEmission` the readings.
+`hmmlib.emissions.LinearEmission` the readings. Evidence is what something else than the
+observations, such as a second meter or a network, says of the states of one chain.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -101,6 +104,63 @@ def as_labels(
     return labels.long()
 
 
+def as_evidence(
+    evidence, steps: tuple[int, ...], lengths: Tensor | None, sizes: tuple[int, ...]
+) -> tuple[Tensor | None, ...]:
+    """Log-likelihoods of other readings of each chain, M of None or (*steps, K_m).
+
+    0 behind the end of a sequence. A list of N sequences whose lengths differ may stand in
+    the place of (N, T, K_m).
+
+    Raises:
+        ValueError: unless there is an entry for each chain, of this shape, with numbers below
+            infinity.
+    """
+    try:
+        given = list(evidence)
+    except (TypeError, RuntimeError):
+        given = []
+    if len(given) != len(sizes):
+        raise ValueError(
+            f"evidence: got {told(evidence)}, needs {len(sizes)} entries, one for each"
+            " chain, each None or log-likelihoods of its states"
+        )
+    return tuple(
+        None
+        if each is None
+        else _of_chain(f"evidence[{m}]", each, steps, lengths, size)
+        for m, (each, size) in enumerate(zip(given, sizes, strict=True))
+    )
+
+
+def _of_chain(
+    name: str, values, steps: tuple[int, ...], lengths: Tensor | None, size: int
+) -> Tensor:
+    """What other readings say of one chain, (*steps, K); see `as_evidence`."""
+    sequences = as_sequences(values)
+    if sequences is not None and len(steps) == 2:
+        rows = [as_tensor(f"{name}[{n}]", x) for n, x in enumerate(sequences)]
+        values = pad_sequence([row.double() for row in rows], batch_first=True)
+    values = as_tensor(name, values)
+    if tuple(values.shape) != (*steps, size):
+        raise ValueError(
+            f"{name}: got shape {tuple(values.shape)}, needs {(*steps, size)}, a"
+            " log-likelihood for each step and state"
+        )
+    values = values if values.is_floating_point() else values.double()
+    if lengths is not None:
+        before = _before(lengths, steps).to(values.device)
+        values = values.masked_fill(~before[..., None], 0.0)
+    wrong = values.isnan() | values.isposinf()
+    if wrong.any():
+        where = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"{name}: {values[tuple(where)]:g} at {where}, needs numbers below infinity;"
+            " 0 in all states where nothing is known"
+        )
+    return values
+
+
 def accompanied(
     seen: Observed, event_shape, inputs, num_inputs: int, labels, num_states: int
 ) -> Observed:
@@ -141,6 +201,29 @@ def knowing(scores: Tensor, labels: Tensor) -> Tensor:
         states = torch.arange(axes[m], device=scores.device).reshape(axes)
         known = known.reshape(*known.shape, *[1] * num_chains)
         scores = scores.masked_fill((known >= 0) & (known != states), -torch.inf)
+    return scores
+
+
+def from_labels(labels: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Known states (..., M) as evidence, M of (..., K_m): 0 where it may be, else -inf."""
+    found = []
+    for known, size in zip(labels.unbind(-1), sizes, strict=True):
+        states = torch.arange(size, device=labels.device)
+        other = (known >= 0)[..., None] & (known[..., None] != states)
+        found.append(torch.zeros(other.shape).masked_fill(other, -torch.inf))
+    return tuple(found)
+
+
+def beside(scores: Tensor, evidence: Sequence[Tensor | None]) -> Tensor:
+    """Log-likelihoods (..., *S) of the joint states, and the evidence of each chain added.
+
+    Evidence is M of None or (..., K_m).
+    """
+    for m, each in enumerate(evidence):
+        if each is not None:
+            axes = [1] * len(evidence)
+            axes[m] = -1
+            scores = scores + each.reshape(*each.shape[:-1], *axes).to(scores)
     return scores
 
 

@@ -27,6 +27,8 @@ class Observed(NamedTuple):
     checked: bool = False  #: does the model know that its states can emit them?
     inputs: Tensor | None = None  #: (T, P) or (N, T, P)  what drives the model
     labels: Tensor | None = None  #: (T,) or (N, T)  known states, -1 where unknown
+    evidence: tuple | None = None
+    """Of M chains, each None or (T, K_m) or (N, T, K_m): what else tells their states."""
 
 
 def read(
@@ -82,8 +84,8 @@ def refuse_more(seen: Observed, *more) -> Observed:
     """The same. Raises ValueError if anything comes `more` with what was read before."""
     if any(each is not None for each in more):
         raise ValueError(
-            "observations: were read before; needs lengths, observed, inputs and labels in the"
-            " call of `read`"
+            "observations: were read before; needs lengths, observed, inputs, labels and"
+            " evidence in the call of `read`"
         )
     return seen
 

@@ -49,11 +49,11 @@ class Stored(NamedTuple):
 
 
 @calmly
-def log_likelihood(series: Series, progress: bool = False) -> Tensor:
+def log_likelihood(series: Series, progress: bool = False) -> tuple[Tensor]:
     """log p(x_{1:T}), shape (); -inf if impossible."""
     for _, alpha in _forwards(series, logsumexp, progress):
         last = alpha[-1]
-    return logsumexp(last.flatten(), -1)
+    return (logsumexp(last.flatten(), -1),)
 
 
 @calmly
@@ -118,7 +118,7 @@ def sampled_paths(
     num_samples: int,
     generator: torch.Generator | None,
     progress: bool = False,
-) -> Tensor:
+) -> tuple[Tensor]:
     """Joint paths drawn from the posterior, (num_samples, T, M).
 
     Raises ValueError if the series is impossible.
@@ -128,7 +128,7 @@ def sampled_paths(
     trace = partial(
         drawn_states, series.chains, num_samples=num_samples, generator=generator
     )
-    return _trace(series, stored, logsumexp, trace, progress)
+    return (_trace(series, stored, logsumexp, trace, progress),)
 
 
 def _forwards(

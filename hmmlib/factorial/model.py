@@ -1,5 +1,6 @@
 """The model of several hidden chains and one observation: its parameters and its verbs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,15 @@ from hmmlib.factorial import blocks
 from hmmlib.factorial.additive import additive_gaussian
 from hmmlib.factorial.checks import by_chain, check_memory
 from hmmlib.factorial.messages import chains_of
-from hmmlib.factorial.series import Series, series_of, stacked, steps_of
+from hmmlib.factorial.series import (
+    evidence_of,
+    series_of,
+    stacked,
+    steps_of,
+)
+from hmmlib.factorial.simulation import simulated
 from hmmlib.hmm import HMM
-from hmmlib.inputs import as_labels, knowing
+from hmmlib.inputs import as_evidence, as_labels, beside
 from hmmlib.observations import Observed, read, refuse_more
 from hmmlib.recursion import Potentials
 from hmmlib.sampling import Sample
@@ -38,6 +45,11 @@ class FactorialHMM:
     the chains where those of `HMM` have none. A batch puts N in front of T; behind the end
     of a shorter sequence probabilities are 0 and states -1. `progress=True` shows a bar;
     `engine=engines.recursion` leaves the compiled loops out.
+
+    `labels` are known states, (T, M), -1 where unknown. `evidence` is what else tells the
+    states of a chain, such as its own noisy meter or a network: M entries, each None or
+    (T, K_m) log-likelihoods, up to a constant for each step, which are added to
+    log p(x_t | z_t); -inf rules a state out.
 
     Args:
         initial_probs: M of (K_m,), how each chain starts; each sums to one.
@@ -93,15 +105,14 @@ class FactorialHMM:
         return tuple(len(probs) for probs in self.initial_probs)
 
     def potentials(
-        self, observations, lengths=None, observed=None, labels=None
+        self, observations, lengths=None, observed=None, labels=None, evidence=None
     ) -> Potentials:
         """Model and observations as `Potentials`, ready for `hmmlib.inference`.
 
         All log-likelihoods are stored, (T, *S) or (N, T, *S): for short series.
         """
-        seen = self.read(observations, lengths, observed, labels)
-        values, lengths, *_, labels = seen
-        steps = steps_of(values, self.emission)
+        seen = self.read(observations, lengths, observed, labels, evidence)
+        steps = steps_of(seen.values, self.emission)
         check_memory(
             "initial_probs",
             self.sizes,
@@ -111,22 +122,24 @@ class FactorialHMM:
         )
         chains = chains_of(self.initial_probs, self.transition_matrices)
         dtype = chains.log_initial.dtype
-        scores = emissions.log_likelihoods(self.emission, values, dtype)
-        scores = scores if labels is None else knowing(scores, labels)
-        return Potentials(chains.log_initial, chains.log_matrices, scores, lengths)
+        scores = emissions.log_likelihoods(self.emission, seen.values, dtype)
+        scores = beside(scores, evidence_of(seen, self.sizes))
+        return Potentials(chains.log_initial, chains.log_matrices, scores, seen.lengths)
 
     def log_likelihood(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False,
+        labels=None, evidence=None,
     ) -> Tensor:  # fmt: skip
         """log p(x_{1:T}), shape () or (N,); -inf if impossible.
 
         Differentiable, twice too, in the parameters and the observations.
         """
-        series, steps = self._series(observations, lengths, observed, engine, labels)
-        return stacked([blocks.log_likelihood(x, progress) for x in series], steps)
+        given = observations, lengths, observed, labels, evidence
+        return self._answers(blocks.log_likelihood, given, engine, progress)[0]
 
     def filter(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False,
+        labels=None, evidence=None,
     ) -> Filtered:  # fmt: skip
         """p(z_t^m | x_{1:t}) and p(z_t^m | x_{1:t-1}) of each chain: M of (T, K_m).
 
@@ -135,14 +148,14 @@ class FactorialHMM:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        series, steps = self._series(observations, lengths, observed, engine, labels)
-        answers = zip(*(blocks.filtered(x, progress) for x in series), strict=True)
-        evidence, *probs = (stacked(each, steps) for each in answers)
+        given = observations, lengths, observed, labels, evidence
+        total, *probs = self._answers(blocks.filtered, given, engine, progress)
         num_chains = len(self.sizes)
-        return Filtered(evidence, tuple(probs[:num_chains]), tuple(probs[num_chains:]))
+        return Filtered(total, tuple(probs[:num_chains]), tuple(probs[num_chains:]))
 
     def smooth(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False,
+        labels=None, evidence=None,
     ) -> Smoothed:  # fmt: skip
         """log p(x) and, for each chain, p(z_t^m | x_{1:T}): M of (T, K_m).
 
@@ -152,21 +165,20 @@ class FactorialHMM:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        series, steps = self._series(observations, lengths, observed, engine, labels)
-        answers = zip(*(blocks.smoothed(x, progress) for x in series), strict=True)
-        evidence, *probs = (stacked(each, steps) for each in answers)
-        return Smoothed(evidence, tuple(probs))
+        given = observations, lengths, observed, labels, evidence
+        total, *probs = self._answers(blocks.smoothed, given, engine, progress)
+        return Smoothed(total, tuple(probs))
 
     def viterbi(
-        self, observations, lengths=None, observed=None, engine=None, *, progress=False, labels=None
+        self, observations, lengths=None, observed=None, engine=None, *, progress=False,
+        labels=None, evidence=None,
     ) -> BestPath:  # fmt: skip
         """The most probable joint path: its log joint (), its states (T, M).
 
         States are -1 where no path is possible.
         """
-        series, steps = self._series(observations, lengths, observed, engine, labels)
-        answers = zip(*(blocks.best_path(x, progress) for x in series), strict=True)
-        return BestPath(*(stacked(each, steps) for each in answers))
+        given = observations, lengths, observed, labels, evidence
+        return BestPath(*self._answers(blocks.best_path, given, engine, progress))
 
     def sample_states(
         self,
@@ -179,6 +191,7 @@ class FactorialHMM:
         *,
         progress: bool = False,
         labels=None,
+        evidence=None,
     ) -> Tensor:
         """Joint paths from the posterior; (num_samples, T, M) or (num_samples, N, T, M).
 
@@ -196,14 +209,11 @@ class FactorialHMM:
             "fewer samples",
         )
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        series, steps = self._series(observations, lengths, observed, engine, labels)
+        given = observations, lengths, observed, labels, evidence
         draw = partial(
-            blocks.sampled_paths,
-            num_samples=num_samples,
-            generator=generator,
-            progress=progress,
+            blocks.sampled_paths, num_samples=num_samples, generator=generator
         )
-        return stacked([draw(x) for x in series], steps)
+        return self._answers(draw, given, engine, progress)[0]
 
     def sample(
         self,
@@ -221,19 +231,9 @@ class FactorialHMM:
         num_copies = 1
         if num_sequences is not None:
             num_copies = as_count("num_sequences", num_sequences)
-        states, observations = [], []
-        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
-            if seed is not None:
-                torch.manual_seed(seed)
-            rows = [probs.expand(num_copies, -1) for probs in self.initial_probs]
-            for _ in range(num_steps):
-                state = [torch.multinomial(row, 1).squeeze(1) for row in rows]
-                states.append(torch.stack(state, -1))  # (N, M)
-                observations.append(emissions.draw(self.emission, tuple(state)))
-                moves = zip(self.transition_matrices, state, strict=True)
-                rows = [matrix[left] for matrix, left in moves]
-        sample = Sample(torch.stack(states, 1), torch.stack(observations, 1))
-        return sample if num_sequences is not None else Sample(*(x[0] for x in sample))
+        chains = self.initial_probs, self.transition_matrices
+        drawn = simulated(*chains, self.emission, num_steps, num_copies, seed)
+        return drawn if num_sequences is not None else Sample(*(x[0] for x in drawn))
 
     def belief(self, lag: int = 0) -> Belief:
         """What is known before the first observation: see `HMM.belief`."""
@@ -301,25 +301,30 @@ class FactorialHMM:
             emission = additive_gaussian(means, emission)
         return cls(content["initial_probs"], content["transition_matrices"], emission)
 
-    def read(self, observations, lengths=None, observed=None, labels=None) -> Observed:
+    def read(
+        self, observations, lengths=None, observed=None, labels=None, evidence=None
+    ) -> Observed:
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
-            return refuse_more(observations, lengths, observed, labels)
+            return refuse_more(observations, lengths, observed, labels, evidence)
         shape, like = self.emission.event_shape, self.initial_probs[0]
         found = read(observations, shape, lengths, observed)
         values = found.values.to(like.device, like.dtype)
         emissions.check_support(self.emission, values, found.lengths)
+        given = tuple(steps_of(values, self.emission)), found.lengths, self.sizes
         if labels is not None:
-            steps = tuple(steps_of(values, self.emission))
-            labels = as_labels(labels, steps, found.lengths, self.sizes)
-        return found._replace(values=values, checked=True, labels=labels)
+            labels = as_labels(labels, *given)
+        if evidence is not None:
+            evidence = as_evidence(evidence, *given)
+        more = {"labels": labels, "evidence": evidence}
+        return found._replace(values=values, checked=True, **more)
 
-    def _series(
-        self, observations, lengths, observed, engine, labels
-    ) -> tuple[list[Series], tuple]:
-        """Each sequence on its own, and the shape of the steps, (T,) or (N, T)."""
-        seen = self.read(observations, lengths, observed, labels)
-        values, lengths, *_, labels = seen
+    def _answers(self, ask: Callable, given, engine, progress: bool) -> list[Tensor]:
+        """What `ask` finds of each sequence on its own, put together as a batch."""
+        seen = self.read(*given)
         chains = chains_of(self.initial_probs, self.transition_matrices, engine)
-        series = series_of(values, lengths, chains, self.emission, labels)
-        return series, steps_of(values, self.emission)
+        answers = [
+            ask(x, progress=progress) for x in series_of(seen, chains, self.emission)
+        ]
+        steps = steps_of(seen.values, self.emission)
+        return [stacked(each, steps) for each in zip(*answers, strict=True)]

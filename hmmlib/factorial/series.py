@@ -15,7 +15,8 @@ from torch.distributions import Distribution
 from hmmlib.emissions import log_likelihoods
 from hmmlib.factorial.checks import check_memory
 from hmmlib.factorial.messages import Chains
-from hmmlib.inputs import knowing
+from hmmlib.inputs import beside, from_labels
+from hmmlib.observations import Observed
 
 WORKING_BLOCKS = 8  # that smoothing holds at once: starts, scores, alpha, beta, ...
 
@@ -27,7 +28,8 @@ class Series(NamedTuple):
     blocks: tuple[Tensor, ...]  #: (B, *event_shape) each, B about sqrt(T)
     chains: Chains
     score: Callable[[Tensor], Tensor]  #: log p(x_t | z_t) of a block, (B, *S)
-    labels: tuple[Tensor, ...] | None = None  #: (B, M) each, -1 where unknown
+    evidence: tuple[tuple[Tensor | None, ...], ...]
+    """What else tells the states of each chain, of each block: M of None or (B, K_m)."""
 
     @property
     def num_steps(self) -> int:
@@ -35,28 +37,22 @@ class Series(NamedTuple):
         return sum(len(block) for block in self.blocks)
 
     def scores(self, n: int) -> Tensor:
-        """log p(x_t | z_t) of block n, (B, *S); -inf in states that are not the known ones."""
-        scores = self.score(self.blocks[n])
-        return scores if self.labels is None else knowing(scores, self.labels[n])
+        """log p(x_t | z_t) of block n, other evidence added, (B, *S)."""
+        return beside(self.score(self.blocks[n]), self.evidence[n])
 
 
-def series_of(
-    values: Tensor,
-    lengths: Tensor | None,
-    chains: Chains,
-    emission: Distribution,
-    labels: Tensor | None = None,
-) -> list[Series]:
-    """Each sequence of (T, *event_shape) or (N, T, *event_shape), cut to its length.
-
-    `labels` are (T, M) or (N, T, M).
+def series_of(seen: Observed, chains: Chains, emission: Distribution) -> list[Series]:
+    """Each sequence of what was observed, cut to its length.
 
     Raises ValueError if the messages of a block do not fit into memory.
     """
+    values, lengths = seen.values, seen.lengths
     steps = steps_of(values, emission)
-    rows, ends, names = [values], [len(values)], ["the sequence"]
+    evidence = evidence_of(seen, tuple(chains.log_initial.shape))
+    rows, ends, names = [(values, *evidence)], [len(values)], ["the sequence"]
     if len(steps) == 2:
-        rows = list(values)
+        each = [[None] * steps[0] if x is None else x for x in (values, *evidence)]
+        rows = list(zip(*each, strict=True))
         ends = [steps[1]] * steps[0] if lengths is None else lengths.tolist()
         names = [f"sequence {n}" for n in range(steps[0])]
     check_memory(
@@ -67,16 +63,31 @@ def series_of(
         "a shorter series, mean_field or coordinate_ascent",
     )
     score = partial(log_likelihoods, emission, dtype=chains.log_initial.dtype)
-    known = [None] * len(rows)
-    if labels is not None:
-        known = [labels] if len(steps) == 1 else list(labels)
-        known = [
-            x[:end].split(block_size(end)) for x, end in zip(known, ends, strict=True)
-        ]
-    return [
-        Series(name, row[:end].split(block_size(end)), chains, score, each)
-        for name, row, end, each in zip(names, rows, ends, known, strict=True)
-    ]
+    found = []
+    for name, row, end in zip(names, rows, ends, strict=True):
+        blocks, *told = (_cut(x, end) for x in row)
+        found.append(
+            Series(name, blocks, chains, score, tuple(zip(*told, strict=True)))
+        )
+    return found
+
+
+def evidence_of(seen: Observed, sizes: tuple[int, ...]) -> tuple[Tensor | None, ...]:
+    """Evidence and labels together, M of None, (T, K_m) or (N, T, K_m)."""
+    evidence = (None,) * len(sizes) if seen.evidence is None else seen.evidence
+    if seen.labels is None:
+        return evidence
+    known = from_labels(seen.labels, sizes)
+    pairs = zip(known, evidence, strict=True)
+    return tuple(x if more is None else x.to(more) + more for x, more in pairs)
+
+
+def _cut(values: Tensor | None, end: int) -> tuple[Tensor | None, ...]:
+    """The first `end` rows, block by block; None for each block where there are none."""
+    size = block_size(end)
+    if values is None:
+        return (None,) * math.ceil(end / size)
+    return values[:end].split(size)
 
 
 def block_size(num_steps: int) -> int:
