@@ -15,7 +15,7 @@ from hmmlib.nilm.meters.faults import without_faults
 from hmmlib.nilm.meters.register import refuse_register
 from hmmlib.nilm.meters.series import check_power
 
-FLOOR = 15.0  # watts: no state is narrower
+FLOOR = 20.0  # watts: no state is narrower
 UNSEEN = 0.01  # added to the count of each move, so that none is impossible
 STAY = 0.95  # the probability of staying in a state, where learning starts
 ENOUGH = 1e-4  # nats gained per reading, below which learning stops
@@ -27,10 +27,16 @@ def learn_appliance(
     num_states: int,
     resolution: float = 0.0,
     knee: float = np.inf,
-    num_iters: int = 100,
+    num_iters: int = 0,
     floor: float = FLOOR,
 ) -> HMM:
-    """A Gaussian HMM of one appliance, by k-means and Baum-Welch; states in order of watts.
+    """A Gaussian HMM of one appliance, its states in order of watts.
+
+    Clusters of the readings are its states: a level is the median of a cluster, which
+    minimises the absolute error, and the moves between clusters are counted. Baum-Welch
+    explains the appliance's own meter better; behind the mains of a house it mostly does
+    worse, since it makes wide states of the minutes in which the appliance switches, and
+    a wide state takes what others draw.
 
     It starts in each state as often as the readings are in it, at any time of day.
 
@@ -40,9 +46,9 @@ def learn_appliance(
         num_states: the number of levels.
         resolution: the step of the readings, in watts. Rounding alone spreads them by
             resolution / sqrt(12), so no state is narrower.
-        knee: k-means compares levels by their difference, and above so many watts by
+        knee: clusters compare levels by their difference, and above so many watts by
             their ratio.
-        num_iters: the most steps of Baum-Welch.
+        num_iters: the most steps of Baum-Welch, which starts from k-means; 0 counts.
         floor: the least standard deviation of a state, in watts. Without it, "off" would
             shrink onto the exact zeros of many meters, and "on" take all other readings.
 
@@ -56,9 +62,12 @@ def learn_appliance(
         for name, value in (("resolution", resolution), ("floor", floor))
     )
     knee = as_number("knee", knee, "watts above 0", lambda x: x > 0)
+    num_iters = as_count("num_iters", num_iters, least=0)
     values = _values(power, num_states)
-    seen = values[~values.isnan()]
     floor = max(floor, resolution / 12**0.5)
+    if not num_iters:
+        return _counted(values, num_states, knee, floor)
+    seen = values[~values.isnan()]
     learned = fit_em(
         _start(seen, num_states, knee, floor),
         values,
@@ -86,9 +95,55 @@ def _values(power: pd.Series, num_states: int) -> Tensor:
     return torch.as_tensor(power.to_numpy(copy=True))
 
 
+def _counted(values: Tensor, num_states: int, knee: float, floor: float) -> HMM:
+    """States from clusters around medians, moves by counting; the readings are (T,)."""
+    seen, squeezed = ~values.isnan(), _squeezed(values, knee)
+    centres = _centres(squeezed[seen], num_states)
+    states = _nearest(squeezed, _medians(squeezed[seen], centres))
+    level, spread = torch.empty(2, num_states, dtype=values.dtype)
+    for k in range(num_states):
+        members = values[seen & (states == k)]
+        level[k] = members.median()
+        spread[k] = (members - level[k]).square().mean().sqrt()
+    moved = (num_states * states[:-1] + states[1:])[seen[:-1] & seen[1:]]
+    moves = UNSEEN + moved.bincount(minlength=num_states**2).view(num_states, -1)
+    shares = states[seen].bincount(minlength=num_states) / seen.sum()
+    return HMM(
+        shares.to(values.dtype),
+        moves / moves.sum(-1, keepdim=True),
+        Normal(level, spread.clamp(min=floor)),
+    )
+
+
+def _squeezed(values: Tensor, knee: float) -> Tensor:
+    """The values on a scale that is linear far below the knee, logarithmic far above it."""
+    return values if knee == np.inf else knee * torch.log1p(values / knee)
+
+
+def _medians(values: Tensor, centres: Tensor) -> Tensor:
+    """Centres (K,), each the median of the values (n,) that it is closest to.
+
+    They are moved there step by step from `centres`. A centre to which no value is closest
+    goes where a value is farthest from all centres.
+    """
+    while True:
+        nearest, before = _nearest(values, centres), centres
+        far = values[(values - centres[nearest]).abs().argmax()]
+        clusters = [values[nearest == k] for k in range(len(centres))]
+        medians = [each.median() if len(each) else far for each in clusters]
+        centres = torch.stack(medians).sort().values
+        if torch.equal(centres, before):
+            return centres
+
+
+def _nearest(values: Tensor, centres: Tensor) -> Tensor:
+    """The centre, of (K,) in ascending order, that each value (n,) is closest to; (n,)."""
+    return torch.bucketize(values, (centres[1:] + centres[:-1]) / 2)
+
+
 def _start(seen: Tensor, num_states: int, knee: float, floor: float) -> HMM:
     """States from clusters of the readings (n,), each of them likely to stay."""
-    squeezed = seen if knee == np.inf else knee * torch.log1p(seen / knee)
+    squeezed = _squeezed(seen, knee)
     centres = _centres(squeezed, num_states)
     nearest = (squeezed[:, None] - centres).abs().argmin(dim=1)
     members = [seen[nearest == k] for k in range(num_states)]

@@ -26,7 +26,7 @@ def learn_house(
     mains: str = "mains",
     resolution: float = 0.0,
     knee: float = np.inf,
-    num_iters: int = 100,
+    num_iters: int = 0,
     floor: float = FLOOR,
 ) -> House:
     """A house with a chain for each appliance and, if `num_states` names `REST`, the rest.
