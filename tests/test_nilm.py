@@ -36,7 +36,9 @@ def test_noise_is_that_of_all_chains_and_no_finer_than_the_steps():
     mains, truth = simulated(a_house(scale=1.0), 2000, seed=3)
     coarse = (truth / 60).round() * 60
     table = coarse.clip(lower=0.0).assign(mains=mains)
-    house = nilm.learn_house(table, {"kettle": 2, "heater": 2}, resolution=60.0)
+    house = nilm.learn_house(
+        table, {"kettle": 2, "heater": 2}, resolution=60.0, floor=0.0
+    )
     rounding = 60 / math.sqrt(12)
     assert torch.allclose(
         house.model.emission.scale,
@@ -123,14 +125,20 @@ def test_on_is_on_and_off_keeps_its_trickle():
     """Without a floor "off" shrinks onto 0, and "on" is 1131 +- 1161 W with each trickle."""
     kettle = a_kettle()
     on = kettle[kettle > 100]
+    off, turned_on = kettle[kettle < 100], counted((kettle > 100).to_numpy())[0]
+    climbed = nilm.learn_appliance(kettle, 2, num_iters=100, floor=15.0)
+    assert np.allclose(climbed.emission.loc, [off.mean(), on.mean()], atol=1)
+    assert np.allclose(climbed.emission.scale, [15.0, on.std()], atol=1)
+    assert np.isclose(climbed.transition_matrix[0, 1], turned_on, rtol=0.01)
+
     learned = nilm.learn_appliance(kettle, 2)
-    assert np.allclose(
-        learned.emission.loc, [kettle[kettle < 100].mean(), on.mean()], atol=1
-    )
-    assert np.allclose(learned.emission.scale, [15.0, on.std()], atol=1)
-    turned_on, _ = counted((kettle > 100).to_numpy())
-    assert np.isclose(learned.transition_matrix[0, 1], turned_on, rtol=0.01)
-    narrow = nilm.learn_appliance(kettle, 2, floor=10.0)
+    half = learned.emission.loc.mean().item()  # clusters compare levels by difference
+    on = kettle[kettle > half]
+    assert np.allclose(learned.emission.loc, [off.median(), on.median()], atol=1)
+    turned_on, turned_off = counted((kettle > half).to_numpy())
+    moves = learned.transition_matrix
+    assert np.allclose([moves[0, 1], moves[1, 0]], [turned_on, turned_off], rtol=1e-3)
+    narrow = nilm.learn_appliance(kettle[kettle < 300], 2, floor=10.0)
     assert np.isclose(narrow.emission.scale[0], 10.0)
 
 

@@ -8,7 +8,7 @@ From a model to an answer:
 
 * house: appliances that are metered as one sum
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
-* splitting: the watts of each appliance, and energies with their uncertainty
+* splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
 * occupancy: how often an appliance is in each of its states
@@ -31,7 +31,13 @@ from hmmlib.nilm.meters.series import check_power
 from hmmlib.nilm.metrics import aligned, appliance_metrics, energy_kwh, house_metrics
 from hmmlib.nilm.occupancy import long_run
 from hmmlib.nilm.simulation import simulate
-from hmmlib.nilm.splitting import disaggregate, sample_energy
+from hmmlib.nilm.splitting import (
+    best_path,
+    disaggregate,
+    posterior_mean,
+    posterior_median,
+    sample_energy,
+)
 from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house
 
 __all__ = [
@@ -47,6 +53,7 @@ __all__ = [
     "House",
     "aligned",
     "appliance_metrics",
+    "best_path",
     "check_power",
     "combinatorial_optimisation",
     "disaggregate",
@@ -56,6 +63,8 @@ __all__ = [
     "learn_house",
     "long_run",
     "mean_baseline",
+    "posterior_mean",
+    "posterior_median",
     "read_meter",
     "sample_energy",
     "simulate",

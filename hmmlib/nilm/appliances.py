@@ -57,27 +57,17 @@ def learn_appliance(
             there are fewer different ones than states.
     """
     num_states = as_count("num_states", num_states)
+    num_iters = as_count("num_iters", num_iters, least=0)
     resolution, floor = (
         as_number(name, value, "watts of at least 0", lambda x: 0 <= x < np.inf)
         for name, value in (("resolution", resolution), ("floor", floor))
     )
     knee = as_number("knee", knee, "watts above 0", lambda x: x > 0)
-    num_iters = as_count("num_iters", num_iters, least=0)
     values = _values(power, num_states)
     floor = max(floor, resolution / 12**0.5)
-    if not num_iters:
-        return _counted(values, num_states, knee, floor)
-    seen = values[~values.isnan()]
-    learned = fit_em(
-        _start(seen, num_states, knee, floor),
-        values,
-        num_iters=num_iters,
-        tolerance=ENOUGH * len(seen),
-        learn=("transition_matrix", "emission"),
-        pseudo_count=UNSEEN,
-        min_scale=floor,
-    )
-    return _in_order(learned.model, values)
+    if num_iters:
+        return _climbed(values, num_states, knee, floor, num_iters)
+    return _counted(values, num_states, knee, floor)
 
 
 def _values(power: pd.Series, num_states: int) -> Tensor:
@@ -106,10 +96,11 @@ def _counted(values: Tensor, num_states: int, knee: float, floor: float) -> HMM:
         level[k] = members.median()
         spread[k] = (members - level[k]).square().mean().sqrt()
     moved = (num_states * states[:-1] + states[1:])[seen[:-1] & seen[1:]]
-    moves = UNSEEN + moved.bincount(minlength=num_states**2).view(num_states, -1)
-    shares = states[seen].bincount(minlength=num_states) / seen.sum()
+    moves = UNSEEN + moved.bincount(minlength=num_states**2).double()
+    moves = moves.view(num_states, num_states)
+    shares = states[seen].bincount(minlength=num_states).double() / seen.sum()
     return HMM(
-        shares.to(values.dtype),
+        shares,
         moves / moves.sum(-1, keepdim=True),
         Normal(level, spread.clamp(min=floor)),
     )
@@ -139,6 +130,23 @@ def _medians(values: Tensor, centres: Tensor) -> Tensor:
 def _nearest(values: Tensor, centres: Tensor) -> Tensor:
     """The centre, of (K,) in ascending order, that each value (n,) is closest to; (n,)."""
     return torch.bucketize(values, (centres[1:] + centres[:-1]) / 2)
+
+
+def _climbed(
+    values: Tensor, num_states: int, knee: float, floor: float, num_iters: int
+) -> HMM:
+    """States by Baum-Welch from clusters of the readings (T,)."""
+    seen = values[~values.isnan()]
+    learned = fit_em(
+        _start(seen, num_states, knee, floor),
+        values,
+        num_iters=num_iters,
+        tolerance=ENOUGH * len(seen),
+        learn=("transition_matrix", "emission"),
+        pseudo_count=UNSEEN,
+        min_scale=floor,
+    )
+    return _in_order(learned.model, values)
 
 
 def _start(seen: Tensor, num_states: int, knee: float, floor: float) -> HMM:

@@ -68,6 +68,17 @@ class House:
             additive_gaussian(self._given("loc"), variance.sqrt()),
         )
 
+    @property
+    def levels(self) -> list[Tensor]:
+        """The watts of each chain in each of its states, M of (K_m,)."""
+        return self._given("loc")
+
+    def evidence(self, values: Tensor) -> None:
+        """What is known of single chains beside the readings (T,): here nothing.
+
+        A house that a network helps answers with log-likelihoods, M of (T, K_m).
+        """
+
     def watts(self, states: Tensor) -> np.ndarray:
         """The level of each chain's state: (..., M) states to (..., M) watts."""
         return self._in_states("loc", states)
@@ -103,6 +114,15 @@ class House:
     def _given(self, name: str) -> list[Tensor]:
         """A parameter of the emissions, M of (K_m,)."""
         return [parameters(hmm.emission)[name] for hmm in self.appliances.values()]
+
+
+def as_house(house) -> House:
+    """`house`, if it has what splitting a meter needs of a `House`. Raises ValueError."""
+    if not all(hasattr(house, name) for name in ("model", "step", "evidence")):
+        raise ValueError(
+            f"house: got {type(house).__name__}, needs a House, such as learn_house returns"
+        )
+    return house
 
 
 def adds_up(emission: Distribution) -> bool:

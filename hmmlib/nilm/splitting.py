@@ -1,36 +1,79 @@
-"""A house's meter split among its appliances: the most probable path, and energies."""
+"""A house's meter split among its appliances: their watts, and energies drawn at random."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from hmmlib.checks import as_kind, as_seed
-from hmmlib.nilm.house import House
+from hmmlib.checks import as_seed
+from hmmlib.nilm.house import House, as_house
 from hmmlib.nilm.meters.series import check_power
 
 
-def disaggregate(
-    house: House, power: pd.Series, progress: bool = False
-) -> pd.DataFrame:
-    """The watts of each appliance on the most probable joint path; a row for each reading.
+def posterior_median(house: House, values: Tensor, progress: bool = False):
+    """The median of each appliance's watts given all readings; (T,) to an array (T, M).
 
-    The watts are levels of states: they add up to nearly the reading, and the difference
-    is noise. Missing readings are bridged by what comes before and after them.
+    Of all answers it has the least expected absolute error, if the model is right: an
+    appliance that is probably off counts as off.
+
+    Args:
+        house: the appliances.
+        values: the readings, NaN where missing.
+        progress: show a progress bar.
+    """
+    columns = []
+    for levels, probs in _levels_and_probs(house, values, progress):
+        order = levels.argsort()
+        below = probs[:, order].cumsum(-1) < 0.5
+        columns.append(levels[order][below.sum(-1).clamp(max=len(levels) - 1)])
+    return torch.stack(columns, -1).numpy()
+
+
+def posterior_mean(house: House, values: Tensor, progress: bool = False):
+    """The mean of each appliance's watts given all readings; (T,) to an array (T, M).
+
+    Of all answers it has the least expected squared error; summed over time it is the
+    expected energy. Arguments as for `posterior_median`.
+    """
+    pairs = _levels_and_probs(house, values, progress)
+    return torch.stack([probs @ levels for levels, probs in pairs], -1).numpy()
+
+
+def best_path(house: House, values: Tensor, progress: bool = False):
+    """The levels on the most probable joint path, by Viterbi; (T,) to an array (T, M).
+
+    They add up to nearly the reading, and the difference is noise. Arguments as for
+    `posterior_median`.
+    """
+    evidence = house.evidence(values)
+    best = house.model.viterbi(values, progress=progress, evidence=evidence)
+    return house.watts(best.states)
+
+
+def disaggregate(
+    house: House,
+    power: pd.Series,
+    progress: bool = False,
+    how: Callable = posterior_median,
+) -> pd.DataFrame:
+    """The watts of each appliance, a row for each reading.
+
+    Missing readings are bridged by what comes before and after them.
 
     Args:
         house: the appliances, such as `learn_house` returns.
         power: watts of their sum, with a DatetimeIndex in steps of `house.step`.
         progress: show a progress bar.
+        how: what to answer: `posterior_median`, `posterior_mean` or `best_path`.
 
     Raises:
-        ValueError: `check_power(power, house.step)` refuses the readings.
+        ValueError: `check_power(power, house.step)` refuses the readings; or the house
+            cannot produce them, and `how` is not `best_path`.
     """
-    readings = check_power(power, as_kind("house", house, House).step)
-    best = house.model.viterbi(
-        torch.as_tensor(readings.to_numpy(copy=True)), progress=progress
-    )
-    watts = house.watts(best.states)
+    readings = check_power(power, as_house(house).step)
+    watts = how(house, torch.as_tensor(readings.to_numpy(copy=True)), progress)
     table = pd.DataFrame(watts, index=readings.index, columns=house.names)
     return table.loc[power.index]
 
@@ -56,13 +99,22 @@ def sample_energy(
     Raises:
         ValueError: as `disaggregate`, and for readings that the house cannot produce.
     """
-    readings = check_power(power, as_kind("house", house, House).step)
+    readings = check_power(power, as_house(house).step)
     seed, values = as_seed(seed), torch.as_tensor(readings.to_numpy(copy=True))
-    paths = house.model.sample_states(values, num_samples, seed, progress=progress)
+    paths = house.model.sample_states(
+        values, num_samples, seed, progress=progress, evidence=house.evidence(values)
+    )
     random = np.random.default_rng(seed)
     kwh = house.step / pd.Timedelta("1h") / 1000
     draws = [_watts_on(path, house, values, random).sum(axis=0) * kwh for path in paths]
     return pd.DataFrame(draws, columns=house.names)
+
+
+def _levels_and_probs(house: House, values: Tensor, progress: bool):
+    """For each chain its levels (K,) and the probabilities of its states, (T, K)."""
+    evidence = house.evidence(values)
+    smoothed = house.model.smooth(values, progress=progress, evidence=evidence)
+    return zip(house.levels, smoothed.smoothed_probs, strict=True)
 
 
 def _watts_on(
