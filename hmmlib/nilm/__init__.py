@@ -11,6 +11,7 @@ From a model to an answer:
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
+* held_out, bootstrap: a house judged on days it has not seen; how far a score could be off
 * occupancy: how often an appliance is in each of its states
 * meters: from a meter's file to readings
 """
@@ -24,6 +25,16 @@ from hmmlib.nilm.appliances import (
     learn_appliance,
 )
 from hmmlib.nilm.baselines import combinatorial_optimisation, mean_baseline
+from hmmlib.nilm.bootstrap import day_bootstrap
+from hmmlib.nilm.held_out import (
+    MOST_LOST,
+    HeldOut,
+    StateCounts,
+    choose_num_states,
+    energy_scores,
+    energy_taken,
+    judge_held_out,
+)
 from hmmlib.nilm.house import House
 from hmmlib.nilm.meters.faults import WATTS_OF_A_PLUG
 from hmmlib.nilm.meters.reader import read_meter
@@ -44,21 +55,29 @@ __all__ = [
     "ENOUGH",
     "FLOOR",
     "MOST_BELOW",
+    "MOST_LOST",
     "MOST_OFF",
     "REST",
     "STAY",
     "UNSEEN",
     "WATTS_OF_ANYTHING",
     "WATTS_OF_A_PLUG",
+    "HeldOut",
     "House",
+    "StateCounts",
     "aligned",
     "appliance_metrics",
     "best_path",
     "check_power",
+    "choose_num_states",
     "combinatorial_optimisation",
+    "day_bootstrap",
     "disaggregate",
     "energy_kwh",
+    "energy_scores",
+    "energy_taken",
     "house_metrics",
+    "judge_held_out",
     "learn_appliance",
     "learn_house",
     "long_run",
