@@ -220,3 +220,16 @@ def test_what_cannot_be_learned_from_is_named_by_its_column():
             nilm.learn_house(good.assign(**{column: values}), num_states)
     with pytest.raises(ValueError, match=r"'kettle': 1 stamps.*table\[~table.index"):
         nilm.learn_house(good.iloc[[0, 0, 1]], {"kettle": 2})
+
+
+def test_mains_that_stop_at_a_highest_value_are_noticed():
+    mains, truth = simulated(a_house(), 3000, seed=1)
+    table = truth.clip(lower=0.0).assign(mains=mains.clip(lower=0.0))
+    states = {"kettle": 2, REST: 2}
+    nilm.learn_house(table, states)  # without a warning
+    limit = table["mains"].quantile(0.98)
+    table["mains"] = table["mains"].clip(upper=limit)
+    with pytest.warns(
+        UserWarning, match=f"60 readings of 'mains' equal.*{limit:,.0f} W"
+    ):
+        nilm.learn_house(table.assign(kettle=table["kettle"].clip(upper=limit)), states)

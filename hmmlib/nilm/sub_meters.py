@@ -8,7 +8,7 @@ import pandas as pd
 from hmmlib.checks import as_kind
 from hmmlib.nilm.appliances import FLOOR, WATTS_OF_ANYTHING, learn_appliance
 from hmmlib.nilm.house import House
-from hmmlib.nilm.meters.faults import without_faults
+from hmmlib.nilm.meters.faults import warn_of_clipping, without_faults
 from hmmlib.nilm.meters.register import refuse_register
 from hmmlib.nilm.meters.series import checked
 from hmmlib.nilm.meters.source import Source
@@ -53,6 +53,7 @@ def learn_house(
     for name in needed:
         columns[name] = _column(table, name)
     if REST in names:
+        warn_of_clipping(columns[mains])
         appliances = [columns[name] for name in names if name != REST]
         columns[REST] = _rest(columns[mains], sum(appliances), mains)
     learned = {}

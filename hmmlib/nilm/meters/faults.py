@@ -4,6 +4,9 @@ import warnings
 
 import pandas as pd
 
+from hmmlib.checks import warn
+
+FEW_AT_TOP = 10  # readings that equal the largest one; fewer do not show a limit
 WATTS_OF_A_PLUG = 25_000.0  # more than three phases of 32 A supply
 
 
@@ -25,3 +28,19 @@ def without_faults(power: pd.Series) -> pd.Series:
         stacklevel=4,
     )
     return power.mask(high)
+
+
+def warn_of_clipping(power: pd.Series) -> None:
+    """Warns of readings that stop at a highest value, as those of a small meter's do.
+
+    At least 10 readings equal the largest one, and no more are in the 5 % below it; a
+    load that draws the same watts each time would be seen beside others.
+    """
+    top = power.max()
+    num_top, num_near = (power == top).sum(), (power > 0.95 * top).sum()
+    if top > 0 and num_top >= FEW_AT_TOP and num_near < 2 * num_top:
+        warn(
+            f"power: {num_top} readings of {power.name!r} equal the largest one,"
+            f" {top:,.0f} W; does the meter measure no more? Then what it shows is too low"
+            " there; make these readings NaN to have them treated as missing"
+        )
