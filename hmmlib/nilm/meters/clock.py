@@ -25,8 +25,13 @@ def in_utc(power: pd.Series, time_zone: str | None, source: Source) -> pd.Series
         if stamps.has_duplicates and not isinstance(error, KeyError):
             raise ValueError(f"file: {repeated(power, source)}") from error
         raise ValueError(
-            f"time_zone: {time_zone!r} does not fit the stamps ({error}); needs the zone of"
-            " the meter's clock, or stamps with an offset from UTC, such as"
-            " 2026-10-25 02:30:00+01:00"
+            f"time_zone: {time_zone!r} does not fit the stamps ({_first(error)}); needs the zone of"
+            " the meter's clock, such as 'Europe/Paris', or 'UTC' for a clock that is not"
+            " changed in summer, or stamps with an offset, such as 2026-10-25 02:30:00+01:00"
         ) from error
     return power.set_axis(local.tz_convert("UTC"))
+
+
+def _first(error: Exception) -> str:
+    """The beginning of what pandas says."""
+    return " ".join(str(error).split())[:150]

@@ -1,30 +1,50 @@
-"""The columns of a meter's file: which there are, and their cells as numbers and times."""
+"""The columns of a meter's file: which there are, and their cells as numbers."""
+
+import re
 
 import pandas as pd
 
 from hmmlib.checks import told
+from hmmlib.nilm.meters.source import Source
 
-MIXED = "some stamps have an offset from UTC and some do not, needs all or none"
-OFFSET = r"[T ]\d[\d:.]*\s*(?:[+-]\d\d?(?::?\d\d)?|[Zz])\s*$"
-A_TIME = "2008-02-23 18:05:00"
+LIKE_A_TIME = ("time", "date", "stamp", "zeit", "datum", "horodate")
+LIKE_POWER = re.compile(
+    r"power|watt|\bk?wh?\b|usage|consumption|import|load|mains", re.I
+)
 
 
-def check_columns(table: pd.DataFrame, *names: str) -> None:
+def check_columns(table: pd.DataFrame, names: tuple[str, ...], source: Source) -> None:
     """Raises ValueError unless the table has each of the columns, once."""
     for name in names:
         if name not in table.columns:
             others = ", ".join(told(column) for column in table.columns[:8])
             more = f" and {len(table.columns) - 8} more" * (len(table.columns) > 8)
-            apart = " needs commas between columns;" * (len(table.columns) == 1)
             raise ValueError(
-                f"file: no column {name!r}, it has {others}{more};{apart}"
-                " name them with time_column and power_column"
+                f"file: no column {name!r}, it has {others}{more};"
+                f" {_how_to_name(table, source)}"
             )
         if f"{name}.1" in table.columns:
-            raise ValueError(f"file: more than one column {name!r}, needs one")
+            raise ValueError(
+                f"file: more than one column {name!r}, needs one; give them names of their"
+                " own in the first line"
+            )
 
 
-def numbers(column: pd.Series) -> pd.Series:
+def _how_to_name(table: pd.DataFrame, source: Source) -> str:
+    """The call that names the columns, as far as their own names tell."""
+    names = [str(name) for name in table.columns]
+    if len(names) == 1:
+        apart = next((mark for mark in (";", "\t", "|") if mark in names[0]), ";")
+        return f"needs commas between columns, or {source.call(separator=apart)}"
+    given = source.given or {}
+    times = [x for x in names if any(word in x.lower() for word in LIKE_A_TIME)]
+    power = [x for x in names if LIKE_POWER.search(x) and x not in times]
+    guess = {"time_column": (times or names)[0], "power_column": (power or ["..."])[0]}
+    guess = {k: v[:60] for k, v in guess.items() if given.get(k) not in names}
+    return f"name them with time_column and power_column: {source.call(**guess)}"
+
+
+def numbers(column: pd.Series, source: Source) -> pd.Series:
     """The cells as floats, NaN where empty. Raises ValueError for text, with its line."""
     try:
         values = pd.to_numeric(column, errors="coerce").astype(float)
@@ -35,30 +55,15 @@ def numbers(column: pd.Series) -> pd.Series:
         line = unread.idxmax()
         raise ValueError(
             f"file: {column.name} {told(column[line])} in line {line} is no number"
+            f"{_how_to_read(str(column[line]), source)}"
         )
     return values
 
 
-def stamps(column: pd.Series) -> pd.DatetimeIndex:
-    """The cells as times, in UTC where they have an offset. Raises ValueError for others."""
-    if column.dtype.kind in "iuf" and len(column):
-        raise ValueError(
-            f"file: {column.name} {column.iloc[0]} is a number, needs a time such as"
-            f" {A_TIME}; for seconds since 1970, use pd.to_datetime(..., unit='s') and"
-            " check_power"
-        )
-    zoned = column.astype(str).str.contains(OFFSET)
-    times = pd.to_datetime(
-        column, errors="coerce", utc=bool(zoned.any()), format="ISO8601"
-    )
-    times = times.mask(column.isin(["now", "today"]))  # which pandas takes for times
-    if times.isna().any():
-        line = times.isna().idxmax()
-        raise ValueError(
-            f"file: {told(column[line])} in line {line} is not a time, needs one such as"
-            f" {A_TIME}"
-        )
-    if zoned.any() and not zoned.all():
-        line = zoned.idxmin()
-        raise ValueError(f"file: {told(column[line])} in line {line}; {MIXED}")
-    return pd.DatetimeIndex(times)
+def _how_to_read(cell: str, source: Source) -> str:
+    """The cure for a cell that is no number."""
+    if re.fullmatch(r"\s*[-+]?\d+,\d*\s*", cell):
+        return f"; with decimal commas: {source.call(decimal=',')}"
+    if re.fullmatch(r"[\w -]{1,20}", cell):
+        return f"; if it is a missing reading: {source.call(missing=[cell])}"
+    return ""

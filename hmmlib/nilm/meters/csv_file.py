@@ -1,6 +1,9 @@
 """The tables of a CSV file, read piece by piece, each row labelled with its line number."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import re
 import warnings
@@ -9,54 +12,53 @@ from contextlib import contextmanager
 
 import pandas as pd
 
+from hmmlib.nilm.meters.layout import Layout
+from hmmlib.nilm.meters.source import Source
+
+HEAD = 16_384  # characters that are looked at before a file is read
 LINES = 500_000  # read at once
-PACKED = {".bz2", ".gz", ".tar", ".xz", ".zip", ".zst"}
+UNPACK = {".bz2": bz2.open, ".gz": gzip.open, ".xz": lzma.open}
+PACKED = {".tar", ".zip", ".zst"}  # what only pandas opens
+LINE_END = re.compile(r"\r\n|\n|\r")
 BLANK_LINES = r"(?:[ \t]*(?:\r\n|\n|\r))*"
 
 
-def tables(file) -> Iterator[pd.DataFrame]:
-    """The tables of a CSV file, LINES rows at a time; an index is the line in the file.
-
-    Args:
-        file: a path, or a file that is open in text or binary mode; it is left open.
-
-    Raises:
-        ValueError: `file` is neither, or cannot be read as comma-separated UTF-8 text.
-    """
-    if not isinstance(file, str | os.PathLike) and not hasattr(file, "read"):
-        raise ValueError(
-            f"file: got {type(file).__name__}, needs a path or an open file"
-        )
-    with _opened(file) as text:
-        for table in _parsed(text):
-            table.index += 2 + _num_skipped(text)
-            yield _without_blank_lines(table)
-
-
-class _Text:
-    """A text file without its leading blank lines, which it counts.
+class Text:
+    """A text file whose first lines can be looked at; leading blank lines are dropped.
 
     It refuses zero bytes: some versions of pandas end a cell there and lose the rest.
     """
 
     def __init__(self, file):
-        self.file, self.num_blank, self.begun = file, 0, False
+        self.file, self.ahead = file, ""
+        self.num_dropped, self.begun = 0, False
 
     def __iter__(self):
-        return iter(self.file)
+        return iter(self.read, "")
 
-    def read(self, size=-1):
-        text = self.file.read(size)
-        while text and not self.begun:
-            start = re.match(BLANK_LINES, text).end()
-            self.num_blank += len(text[:start].splitlines())
-            self.begun = start < len(text)
-            text = text[start:] or self.file.read(size)
-            if self.begun and re.match("#[^,]*$", text, re.M):
-                raise ValueError(
-                    f"file: line {self.num_blank + 1} is a comment, needs a line of column"
-                    " names first"
-                )
+    def head(self) -> list[str]:
+        """The first lines of the file, which are still to be read."""
+        self._look_ahead(HEAD)
+        return LINE_END.split(self.ahead)
+
+    def skip(self, num_lines: int) -> None:
+        """Drops the next lines."""
+        for _ in range(num_lines):
+            while not (end := LINE_END.search(self.ahead)):
+                if not self._look_ahead(len(self.ahead) + HEAD):
+                    break
+            self.ahead = self.ahead[end.end() :] if end else ""
+        self.num_dropped += num_lines
+
+    def read(self, size=-1) -> str:
+        while text := self._next(size):
+            if not self.begun:
+                start = re.match(BLANK_LINES, text).end()
+                self.num_dropped += len(LINE_END.findall(text[:start]))
+                self.begun = start < len(text)
+                text = text[start:]
+            if text:
+                break
         if "\0" in text:
             raise ValueError(
                 "file: contains zero bytes, needs text; was it cut off, or is it in an"
@@ -64,54 +66,117 @@ class _Text:
             )
         return text
 
+    def _next(self, size: int) -> str:
+        """At most `size` characters, first those that were looked at."""
+        if not self.ahead:
+            return self.file.read(size)
+        end = len(self.ahead) if size < 0 else size
+        text, self.ahead = self.ahead[:end], self.ahead[end:]
+        return text if size >= 0 else text + self.file.read()
+
+    def _look_ahead(self, size: int) -> bool:
+        """Whether there are more characters to look at, up to `size`."""
+        before = len(self.ahead)
+        while len(self.ahead) < size and (more := self.file.read(HEAD)):
+            self.ahead += more
+        return len(self.ahead) > before
+
 
 @contextmanager
-def _opened(file) -> Iterator:
-    """The file as text; pandas itself opens what is compressed or is not a local file."""
+def opened(file) -> Iterator:
+    """The file as `Text`; or a path, where only pandas can open what is there.
+
+    An open file is left open. Raises ValueError unless it is a path or an open file.
+    """
+    if not isinstance(file, str | os.PathLike) and not hasattr(file, "read"):
+        raise ValueError(
+            f"file: got {type(file).__name__}, needs a path or an open file"
+        )
     if not hasattr(file, "read"):
         suffix = os.path.splitext(os.fspath(file))[1].lower()
         if suffix in PACKED or not os.path.isfile(file):
             yield file
             return
-        with open(file, encoding="utf-8", newline="") as opened:
-            yield _Text(opened)
+        unpack = UNPACK.get(suffix, open)
+        with unpack(file, "rt", encoding="utf-8", newline="") as text:
+            yield Text(text)
     elif isinstance(file.read(0), bytes):
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         try:
-            yield _Text(text)
+            yield Text(text)
         finally:
             text.detach()  # the caller closes the file
     else:
-        yield _Text(file)
+        yield Text(file)
 
 
-def _num_skipped(text) -> int:
-    """The number of blank lines before the column names."""
-    return getattr(text, "num_blank", 0)
+def head(text) -> list[str]:
+    """The first lines of an `opened` file; none of one that only pandas can open."""
+    with _in_words(text, ","):
+        return text.head() if isinstance(text, Text) else []
 
 
-def _parsed(text) -> Iterator[pd.DataFrame]:
-    """What pandas makes of the text. Raises ValueError where pandas cannot parse it."""
+def tables(text, layout: Layout, source: Source) -> Iterator[pd.DataFrame]:
+    """The tables of an `opened` file, LINES rows at a time; an index is the line in the file.
+
+    Raises ValueError where it cannot be read as text that is written as `layout` says.
+    """
+    if isinstance(text, Text):
+        with _in_words(text, layout.separator):
+            text.skip(layout.skip_lines)
+            _refuse_comment(text, layout, source)
     reader = None
+    first = 1 + (not layout.columns)
     while True:
         # Entered for each table, so that no filter of warnings is left on between two.
-        with _in_words(text):
+        with _in_words(text, layout.separator):
             if reader is None:
-                reader = pd.read_csv(
-                    text,
-                    index_col=False,
-                    chunksize=LINES,
-                    low_memory=False,
-                    skip_blank_lines=False,
-                )
+                reader = _parsed(text, layout)
             table = next(reader, None)
         if table is None:
             return
-        yield table
+        table.index += first + _num_dropped(text, layout)
+        yield _without_blank_lines(table)
+
+
+def _refuse_comment(text: Text, layout: Layout, source: Source) -> None:
+    """Raises ValueError where a comment stands in the place of the column names."""
+    lines = text.head()
+    number = next((n for n, line in enumerate(lines) if line.strip()), 0)
+    line = lines[number].lstrip("\ufeff")
+    if line.startswith("#") and layout.separator not in line and not layout.columns:
+        number += layout.skip_lines + 1
+        raise ValueError(
+            f"file: line {number} is a comment, needs a line of column names first;"
+            f" {source.call(skip_lines=number)} skips it"
+        )
+
+
+def _parsed(text, layout: Layout) -> Iterator[pd.DataFrame]:
+    """What pandas makes of the text."""
+    names = {"header": None, "names": layout.columns} if layout.columns else {}
+    cells = [str(cell) for cell in layout.missing]
+    return pd.read_csv(
+        text,
+        sep=r"\s+" if layout.separator == " " else layout.separator,
+        decimal=layout.decimal,
+        skiprows=0 if isinstance(text, Text) else layout.skip_lines,
+        na_values=dict.fromkeys((*layout.power, *layout.export), cells),
+        index_col=False,
+        chunksize=LINES,
+        low_memory=False,
+        skip_blank_lines=False,
+        **names,
+    )
+
+
+def _num_dropped(text, layout: Layout) -> int:
+    """The number of lines before the column names."""
+    return text.num_dropped if isinstance(text, Text) else layout.skip_lines
 
 
 @contextmanager
-def _in_words(text) -> Iterator[None]:
+def _in_words(text, separator: str) -> Iterator[None]:
     """Turns errors and warnings of pandas' parser into ValueError."""
     try:
         with warnings.catch_warnings():
@@ -124,20 +189,23 @@ def _in_words(text) -> Iterator[None]:
     except UnicodeError as error:
         raise ValueError(
             f"file: not UTF-8 text ({error}); for another encoding, pass"
-            " open(path, encoding=...)"
+            " open(path, encoding=...), such as encoding='latin-1'"
         ) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        apart = "commas" if separator == "," else repr(separator)
         raise ValueError(
             f"file: {_with_true_lines(error, text)}; needs as many cells in each line as"
-            " there are column names, separated by commas, and decimal points in numbers"
+            f" there are column names, separated by {apart}, and decimal points in numbers,"
+            " unless separator= and decimal= say otherwise"
         ) from error
 
 
 def _with_true_lines(error: Exception, text) -> str:
     """A parser's message in which line numbers are those of the file."""
+    dropped = text.num_dropped if isinstance(text, Text) else 0
     return re.sub(
         r"(?<=line )\d+",
-        lambda line: str(int(line[0]) + _num_skipped(text)),
+        lambda line: str(int(line[0]) + dropped),
         " ".join(str(error).split())[:200],
     )
 

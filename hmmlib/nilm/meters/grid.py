@@ -67,7 +67,7 @@ def grid_step(
         raise ValueError(_change_log(gaps, grid, source))
     if gaps.regular:
         _check_usual(stamps, gaps.usual, grid, source)
-    _check_span(stamps, grid, source)
+    check_span(stamps, grid, source)
     _check_on_grid(stamps, grid, source)
     return grid
 
@@ -107,8 +107,7 @@ def _change_log(gaps: Gaps, grid: pd.Timedelta, source: Source) -> str:
     return (
         f"{source.name}: readings are {_short(gaps.shortest)} to {_short(gaps.longest)}"
         " apart, as in a log written only when the value changes; needs an even grid, such"
-        f" as {_resampled(grid, 'ffill', source)} (.mean() instead would leave gaps between"
-        " readings)"
+        f" as {_resampled(grid, 'ffill', source)}"
     )
 
 
@@ -128,7 +127,7 @@ def _check_usual(
         )
 
 
-def _check_span(stamps: pd.DatetimeIndex, grid: pd.Timedelta, source: Source) -> None:
+def check_span(stamps: pd.DatetimeIndex, grid: pd.Timedelta, source: Source) -> None:
     """Raises ValueError for a series that is nearly all gaps."""
     num_steps, (few, per_reading) = (stamps[-1] - stamps[0]) / grid, MOST_MISSING
     if num_steps > max(few, per_reading * len(stamps)):
@@ -155,7 +154,10 @@ def _check_on_grid(
 def _resampled(grid: pd.Timedelta, how: str, source: Source) -> str:
     """The expression that puts the readings on the grid."""
     seconds = f"{grid.total_seconds():.15g}s"
-    return f'{source.series}.resample("{seconds}").{how}(){source.then}'
+    if source.given is not None:
+        return f"{source.call(step=seconds)}, the mean of each step"
+    means = " (.mean() instead would leave gaps between readings)" * (how == "ffill")
+    return f'{source.series}.resample("{seconds}").{how}(){source.then}{means}'
 
 
 def _nearest_round(time: pd.Timedelta) -> pd.Timedelta:

@@ -6,7 +6,8 @@ import pandas as pd
 from hmmlib.nilm.meters.source import Source
 
 CLOCK = (
-    ". An hour of clock time that is repeated in autumn needs time_zone in read_meter"
+    ". An hour of clock time that is repeated in autumn needs the zone of the clock, such as"
+    " {} of its file"
 )
 AUTUMN = (3, 4, 9, 10, 11)  # the months in which clocks go back, in either hemisphere
 
@@ -20,6 +21,14 @@ def check_order(power: pd.Series, source: Source) -> None:
     if not stamps.is_monotonic_increasing:
         back = stamps[1:][np.diff(stamps.asi8) < 0][0]
         raise ValueError(f"{source.name}: goes back in time at {back}; {source.sort}")
+
+
+def check_forward(power: pd.Series, source: Source) -> None:
+    """Raises ValueError for stamps that go back; the same stamp may come twice in a row."""
+    stamps = power.index
+    refuse_newest_first(stamps, source)
+    if not stamps.is_monotonic_increasing:
+        check_order(power, source)
 
 
 def refuse_newest_first(stamps: pd.DatetimeIndex, source: Source) -> None:
@@ -51,7 +60,8 @@ def repeated(power: pd.Series, source: Source) -> str:
             ", with different readings; needs one each, such as"
             f" {source.series}.groupby(level=0).mean(){source.then}"
         )
-    return found + CLOCK * autumn
+    zone = source._replace(given=source.given or {}).call(time_zone="Europe/Paris")
+    return found + CLOCK.format(zone) * autumn
 
 
 def _has_copies(power: pd.Series) -> bool:

@@ -2,6 +2,9 @@
 
 import pandas as pd
 
+from hmmlib.checks import told
+from hmmlib.nilm.meters.source import Source
+
 ENERGIES = {"Wh": 1.0, "kWh": 1000.0}
 FEW_RISES, MOST_FALLS = 8, 0.05  # at least, and at most as a share of all changes
 
@@ -11,6 +14,7 @@ def refuse_register(
     power: pd.Series,
     expected_watts: tuple[float, float],
     few_rises: int = FEW_RISES,
+    source: Source | None = None,
 ) -> None:
     """Raises ValueError for readings that count up: energy so far, not power.
 
@@ -24,6 +28,7 @@ def refuse_register(
         power: readings on an even grid, NaN where missing.
         expected_watts: lowest and highest value expected of the largest reading.
         few_rises: fewer do not show a register.
+        source: the words for a file, whose cure is a call of `read_meter`.
     """
     change = power.dropna().diff()
     rises, num_falls = change[change > 0], int((change < 0).sum())
@@ -35,13 +40,44 @@ def refuse_register(
     if not _amounts_to_power(power, rises, num_falls, per_hour, expected_watts):
         return
     seldom = f"falls {num_falls} times" if num_falls else "never falls"
-    raise ValueError(
+    found = (
         f"{name} rises {len(rises)} times and {seldom}, as a register does that counts"
-        " energy up; needs power, or the energy of each interval: take .diff() of the"
-        " register, make negative differences blank, and read that by read_meter with"
-        f" unit='kWh' or 'Wh' (multiplied by {1000 * per_hour:,g} or {per_hour:,g}, it is"
-        " watts)"
+        " energy up; needs power, or the energy of each interval"
     )
+    if source is not None:
+        calls = [source.call(unit=unit, cumulative=True) for unit in ("kWh", "Wh")]
+        raise ValueError(f"{found}: {' or '.join(calls)}")
+    raise ValueError(
+        f"{found}: take .diff() of the register and make negative differences NaN; in kWh or"
+        f" Wh, multiplied by {1000 * per_hour:,g} or {per_hour:,g}, it is watts"
+    )
+
+
+def counted_power(register: pd.Series, unit: str, source: Source) -> pd.Series:
+    """The mean power, in watts, from each reading of a register until the next.
+
+    Where the register falls, being reset or replaced, the power is missing. The last
+    reading ends an interval and begins none.
+
+    Args:
+        register: energy so far in `unit`, with stamps in ascending order.
+        unit: "Wh" or "kWh".
+        source: the words for messages.
+
+    Raises:
+        ValueError: the readings fall too often to be those of a register.
+    """
+    used = register.diff().shift(-1).iloc[:-1]
+    num_falls, num_changes = int((used < 0).sum()), int((used != 0).sum())
+    if num_falls > max(1, MOST_FALLS * num_changes):
+        raise ValueError(
+            f"{source.name}: {told(register.name)} falls in {num_falls} of {num_changes}"
+            f" changes, and a register counts up; is it the power itself, or the energy of"
+            f" each interval, {source.call(cumulative=False)}?"
+        )
+    hours = (register.index[1:] - register.index[:-1]) / pd.Timedelta("1h")
+    watts = used.mask(used < 0) * ENERGIES[unit] / hours
+    return watts.rename(register.name)
 
 
 def _amounts_to_power(

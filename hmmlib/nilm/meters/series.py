@@ -34,10 +34,10 @@ def check_power(power: pd.Series, step=None) -> pd.Series:
     return watts
 
 
-def checked(power: pd.Series, step, source: Source) -> pd.Series:
+def checked(power: pd.Series, step, source: Source, signed: bool = False) -> pd.Series:
     """`check_power` without the test for registers, in the words of `source`.
 
-    Raises ValueError as `check_power` does.
+    Raises ValueError as `check_power` does, but not for negative readings if `signed`.
     """
     index = power.index if isinstance(power, pd.Series) else power
     if not isinstance(power, pd.Series) or not isinstance(index, pd.DatetimeIndex):
@@ -52,11 +52,11 @@ def checked(power: pd.Series, step, source: Source) -> pd.Series:
         )
     check_order(power, source)
     step = grid_step(index, step, source)
-    return _as_watts(power, source).asfreq(step)
+    return as_watts(power, source, signed).asfreq(step)
 
 
-def _as_watts(power: pd.Series, source: Source) -> pd.Series:
-    """The readings as floats. Raises ValueError unless they are finite and not negative."""
+def as_watts(power: pd.Series, source: Source, signed: bool = False) -> pd.Series:
+    """The readings as floats. Raises ValueError for infinite or, unless `signed`, negative."""
     try:
         if power.dtype.kind == "c":
             raise TypeError("complex")
@@ -66,11 +66,12 @@ def _as_watts(power: pd.Series, source: Source) -> pd.Series:
             f"{source.name}: got {power.dtype}, needs numbers: {error}"
         ) from error
     for what, wrong in (("infinite", np.isinf(watts)), ("negative", watts < 0)):
-        if wrong.any():
+        if wrong.any() and not (signed and what == "negative"):
+            keep = f"; {source.call(signed=True)} keeps them" * (what == "negative")
             raise ValueError(
                 f"{source.name}: {wrong.sum()} of {len(watts)} readings are {what}, such as"
                 f" {watts[wrong].iloc[0]:g} at {power.index[wrong][0]}; needs the power"
                 " drawn, in watts (with solar panels: net power plus production), NaN where"
-                " missing"
+                f" missing{keep * (source.given is not None)}"
             )
     return watts

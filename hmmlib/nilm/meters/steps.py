@@ -1,0 +1,77 @@
+"""The mean of each step, of readings that come at any time and hold until the next."""
+
+import numpy as np
+import pandas as pd
+
+from hmmlib.nilm.meters.grid import check_span
+from hmmlib.nilm.meters.order import check_forward
+from hmmlib.nilm.meters.source import Source
+
+BLOCK = 1_000_000  # readings at once
+LEAST = 0.5  # the part of a step that must be known
+
+
+def mean_per_step(
+    power: pd.Series, step: pd.Timedelta, hold: pd.Timedelta, source: Source
+) -> pd.Series:
+    """The mean over time of each step, on an even grid of multiples of `step`.
+
+    A reading holds until the next, but for at most `hold`; a missing one ends the reading
+    before it. A step of which less than half is known is missing. Of two readings at the
+    same stamp the later one counts.
+
+    Args:
+        power: readings, NaN where missing, with stamps in ascending order.
+        step: the length of a step.
+        hold: the longest time that a reading stands for.
+        source: the words for messages.
+
+    Raises:
+        ValueError: the stamps go back in time, or span far more steps than there are
+            readings.
+    """
+    check_forward(power, source)
+    at = power.index.as_unit("ns").asi8
+    first = at[0] - at[0] % step.value
+    num_steps = int((at[-1] - first) // step.value) + 1
+    check_span(power.index, step, source)
+    joules, known = np.zeros(num_steps), np.zeros(num_steps)  # watts times steps; steps
+    values = power.to_numpy()
+    for start in range(0, len(at), BLOCK):
+        block = slice(start, start + BLOCK)
+        begin = (at[block] - first) / step.value
+        longest = hold.value / step.value
+        following = (at[start + 1 : start + BLOCK + 1] - first) / step.value
+        end = np.minimum(
+            np.append(following, begin[len(following) :] + longest), begin + longest
+        )
+        seen = np.isfinite(values[block])
+        _add(joules, known, begin[seen], end[seen], values[block][seen])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known >= LEAST - 1e-9, joules / known, np.nan)
+    index = pd.date_range(
+        pd.Timestamp(first, tz=power.index.tz), periods=num_steps, freq=step,
+        name=power.index.name,
+    )  # fmt: skip
+    return pd.Series(means, index, name=power.name)
+
+
+def _add(
+    joules: np.ndarray,
+    known: np.ndarray,
+    begin: np.ndarray,
+    end: np.ndarray,
+    watts: np.ndarray,
+) -> None:
+    """Adds what is known of each step; `begin` and `end` count steps and do not overlap."""
+    if not len(begin):
+        return
+    low = int(begin[0])
+    high = min(int(np.ceil(end.max())), len(known))
+    edges = np.arange(low, high + 1)
+    knots = np.stack([begin, end], axis=1).ravel()
+    for total, rate in ((joules, watts), (known, np.ones(len(watts)))):
+        so_far = np.cumsum(rate * (end - begin))
+        before = np.concatenate([[0.0], so_far[:-1]])
+        reached = np.interp(edges, knots, np.stack([before, so_far], axis=1).ravel())
+        total[low:high] += np.diff(reached)
