@@ -1,44 +1,4 @@
-"""The files of well-known meters, recognised by their first lines; others by options.
-
-Recognised by themselves (`power.attrs["meter"]` says what was recognised, and every option
-that is passed counts more than what was recognised):
-
-* Home Assistant, history as CSV: `entity_id,state,last_changed`
-* Green Button CSV of North American utilities: a block of lines on the account, then date,
-  start time and kWh of each interval
-* UK-DALE and REDD, `channel_1.dat`, `mains.dat`: seconds since 1970 and watts
-* REFIT, `CLEAN_House1.csv`: `Time,Unix,Aggregate,Appliance1,...`
-* HomeWizard's export of a Dutch P1 meter, or of a kWh meter: `time,Import T1 kWh,...`
-
-Written as others write them, and the call that reads each:
-
-=========================================  ================================================
-file                                       call
-=========================================  ================================================
-Shelly EM, `em_data.csv`                   `read_meter(file, "Date/time UTC", "Active energy
-                                           Wh (1)", unit="Wh", time_zone="UTC")`
-Shelly Pro 3EM, `em_data` of three phases  `read_meter(file, "timestamp",
-                                           ["a_total_act_energy", "b_total_act_energy",
-                                           "c_total_act_energy"], unit="Wh")
-                                           .sum(axis=1, min_count=3)`
-Emporia Vue, minutes                       `read_meter(file, "Time Bucket (Europe/Paris)",
-                                           ["Home-Mains_A (kWatts)", "Home-Mains_B
-                                           (kWatts)"], unit="kW", day_first=False,
-                                           missing=["No CT"], time_zone="Europe/Paris")
-                                           .sum(axis=1, min_count=2)`
-Enphase, quarter hours                     `read_meter(file, "Date/Time", "Energy Consumed
-                                           (Wh)", unit="Wh")`
-Linky, load curve of Enedis                `read_meter(file, "Horodate", "Valeur",
-                                           separator=";", skip_lines=2)`; its stamps are the
-                                           ends of intervals: `power.shift(-1)`
-a spreadsheet in German                    `read_meter(file, ["Datum", "Zeit"], "kWh",
-                                           unit="kWh", separator=";", decimal=",")`
-a register in kWh                          `read_meter(file, "time", "total", unit="kWh",
-                                           cumulative=True)`
-net power behind solar panels              `read_meter(file, "time", "grid", signed=True)`,
-                                           plus the production
-=========================================  ================================================
-"""
+"""Kinds of files that are recognised by their first lines."""
 
 import csv
 import re

@@ -20,7 +20,7 @@ class Demands(NamedTuple):
     signed: bool
 
 
-def demands(given: dict, expected_watts, signed) -> Demands:
+def demands(given: dict) -> Demands:
     """What is wanted. Raises ValueError for options that are none."""
     power = given.get("power_column")
     zone = given.get("time_zone")
@@ -28,8 +28,8 @@ def demands(given: dict, expected_watts, signed) -> Demands:
         () if power is None else _names("power_column", power),
         power is not None and not isinstance(power, str),
         None if zone is None else as_kind("time_zone", zone, str),
-        _limits(expected_watts),
-        as_kind("signed", signed, bool),
+        _limits(given.get("expected_watts")),
+        as_kind("signed", given.get("signed", False), bool),
     )
 
 
@@ -52,11 +52,6 @@ def with_options(found: Layout, given: dict) -> Layout:
         raise ValueError(
             f"{unit} with cumulative=True, needs what the register counts, unit='kWh' or"
             " unit='Wh'"
-        )
-    if layout.separator == layout.decimal:
-        raise ValueError(
-            f"decimal: got {told(layout.decimal)}, which separates the cells, needs another"
-            " separator, such as separator=';'"
         )
     return layout
 

@@ -21,8 +21,8 @@ from hmmlib.nilm.meters.steps import mean_per_step
 
 def read_meter(
     file,
-    time_column=None,
-    power_column=None,
+    time_column: str | list[str] | None = None,
+    power_column: str | list[str] | None = None,
     unit: str | None = None,
     time_zone: str | None = None,
     expected_watts: tuple[float, float] = WATTS_OF_A_HOUSE,
@@ -32,75 +32,56 @@ def read_meter(
     skip_lines: int | None = None,
     day_first: bool | None = None,
     cumulative: bool | None = None,
-    missing=None,
-    signed: bool = False,
-    step=None,
-    hold=None,
+    missing: list | None = None,
+    signed: bool | None = None,
+    step: str | None = None,
+    hold: str | None = None,
 ) -> pd.Series | pd.DataFrame:
     r"""The watts of a house from a CSV file, on an even grid; NaN where missing.
 
-    Files of Home Assistant, Green Button, UK-DALE, REDD, REFIT and HomeWizard are
-    recognised, and `.attrs["meter"]` of the answer says as what; options that are passed
-    count more. For files of others, `hmmlib.nilm.meters.formats` lists the call of each.
+    Six kinds of files are read without options, and `.attrs["meter"]` says which one it was.
+    These, and calls for others, are listed in `hmmlib.nilm.meters`.
 
     Args:
         file: a path, or an open file.
-        time_column: "time" if None; a list for date and time of day in columns of their
-            own. Stamps are ISO 8601, dates such as 23/02/2026 or seconds since 1970; those
-            with an offset, and seconds, come back in UTC.
-        power_column: the readings, in `unit`; "power" if None. A list gives a DataFrame.
-        unit: "W" or "kW", or "Wh" or "kWh" for the energy of each interval; "W" if None.
-        time_zone: of a clock that shows no offset, such as "Europe/Paris"; its stamps come
-            back in UTC. None leaves them as they are.
-        expected_watts: the range of the largest reading; outside of it, the unit is
-            probably another one. A single appliance needs a lower one.
-        separator: between cells: ",", ";", a tab, or " " for any blanks.
-        decimal: the mark in numbers, "." or ",".
-        skip_lines: how many lines come before the one of column names.
-        day_first: whether 03/04/2026 is 3 April; None where the file tells by itself.
-        cumulative: whether the readings are those of a register, which counts Wh or kWh up.
-            The power from one to the next stands at the first.
+        time_column: "time" if None; a list if date and time of day are apart. Stamps with
+            an offset from UTC, and seconds since 1970, come back in UTC.
+        power_column: the readings, "power" if None; for a list, the answer is a DataFrame.
+        unit: "W" or "kW", or "Wh" or "kWh" for the energy of each interval.
+        time_zone: of stamps without an offset, such as "Europe/Paris"; None leaves them.
+        expected_watts: the range of the largest reading; lower for a single appliance.
+        separator, decimal, skip_lines: how the text is written.
+        day_first: whether 03/04/2026 is 3 April.
+        cumulative: whether the readings are those of a register, in Wh or kWh.
         missing: cells that stand for a missing reading, such as ["unavailable", -1].
-        signed: whether readings may be negative, where more is fed into the grid than is
-            drawn. What the house draws is then the answer plus the production.
-        step: None for readings on an even grid; or "1min" for the mean of each minute, of
-            readings at any time, such as a log of changes. A reading holds until the next.
-        hold: the longest time that a reading holds; "1h" if None.
+        signed: whether readings may be negative, fed into the grid.
+        step, hold: "1min" for the mean of each minute of readings that hold until the next,
+            but no longer than `hold`, an hour if None; for logs of changes.
 
     Raises:
-        ValueError: the file lacks a column; a cell is not a time or a number; the largest
-            reading is out of range; `check_power` refuses the readings; or the file can be
-            read in two ways, with the call for each.
+        ValueError: the file cannot be read, or in two ways; the message has the call to make.
 
     Example:
         >>> import io
         >>> file = io.StringIO("time,kW\n2026-02-23 18:00,0.34\n2026-02-23 18:01,1.4\n")
         >>> read_meter(file, power_column="kW", unit="kW").tolist()
         [340.0, 1400.0]
-        >>> log = "Zeit;Watt\n23.2.2026 18:00:00;340,5\n23.2.2026 18:00:30;1400,5\n"
-        >>> read_meter(
-        ...     io.StringIO(log), "Zeit", "Watt", separator=";", decimal=",", step="1min"
-        ... ).tolist()
-        [870.5]
     """
-    options = {
-        "time_column": time_column, "power_column": power_column, "unit": unit,
-        "time_zone": time_zone, "separator": separator, "decimal": decimal,
-        "skip_lines": skip_lines, "day_first": day_first, "cumulative": cumulative,
-        "missing": missing, "step": step, "hold": hold, "signed": signed or None,
-    }  # fmt: skip
-    given = {name: value for name, value in options.items() if value is not None}
-    wanted = demands(given, expected_watts, signed)
-    with_options(Layout(), given)  # before the file is opened
+    given = {name: value for name, value in locals().items() if value is not None}
+    return _power(given.pop("file", None), given)
+
+
+def _power(file, given: dict) -> pd.Series | pd.DataFrame:
+    """The power in a file, of a call with the options that are `given`."""
+    wanted = demands(given)
+    with_options(Layout(), given)  # are checked before the file is opened
+    if given["expected_watts"] is WATTS_OF_A_HOUSE:
+        del given["expected_watts"]  # which messages need not repeat
     with opened(file) as text:
         layout = with_options(recognised(head(text)) or Layout(), given)
         source = of_file(given, layout)
         columns = readings(text, layout, wanted.names, source)
-    power = (
-        _total(columns, layout, wanted, source)
-        if layout.total
-        else _each(columns, layout, wanted, source)
-    )
+    power = (_total if layout.total else _each)(columns, layout, wanted, source)
     _check_largest(power, layout, wanted, source)
     if layout.name:
         power.attrs["meter"] = layout.told()
@@ -124,16 +105,10 @@ def _total(
 ) -> pd.Series:
     """The power of all columns together, less what is fed into the grid."""
     drawn, fed = (
-        (
-            _watts(sum(columns[name] for name in names), layout, wanted, source)
-            for names in (layout.power, layout.export)
-            if names
-        )
-        if layout.export
-        else (
-            _watts(sum(columns[name] for name in layout.power), layout, wanted, source),
-            None,
-        )
+        _watts(sum(columns[name] for name in names), layout, wanted, source)
+        if names
+        else None
+        for names in (layout.power, layout.export)
     )
     if fed is None or not (fed > 0).any():
         return drawn.rename("power")
@@ -170,7 +145,7 @@ def _watts(
     watts = _in_watts(even, layout, source)
     if layout.step is None or layout.unit in UNITS:
         return watts
-    return _means(watts, layout, source)
+    return _means(watts, layout, source, watts.index[-1] + watts.index.freq)
 
 
 def _of_register(power: pd.Series, layout: Layout, source: Source) -> pd.Series:
@@ -184,15 +159,19 @@ def _of_register(power: pd.Series, layout: Layout, source: Source) -> pd.Series:
     if len(register) < 2:
         raise ValueError("file: got a single reading of a register, needs two")
     watts = counted_power(register, layout.unit, source)
-    return watts if layout.step is None else _means(watts, layout, source)
+    if layout.step is None:
+        return watts
+    return _means(watts, layout, source, register.index[-1])
 
 
-def _means(power: pd.Series, layout: Layout, source: Source) -> pd.Series:
-    """The means of the steps of `layout`."""
+def _means(
+    power: pd.Series, layout: Layout, source: Source, until: pd.Timestamp | None = None
+) -> pd.Series:
+    """The means of the steps of `layout`; the last reading holds `until` then."""
     step, hold = as_time("step", layout.step), as_time("hold", layout.hold)
     if power.index.freq is not None:  # each reading is an interval
         hold = max(hold, pd.Timedelta(power.index.freq))
-    return mean_per_step(power, step, hold, source)
+    return mean_per_step(power, step, hold, source, until)
 
 
 def _in_watts(power: pd.Series, layout: Layout, source: Source) -> pd.Series:

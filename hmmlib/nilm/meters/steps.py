@@ -12,7 +12,11 @@ LEAST = 0.5  # the part of a step that must be known
 
 
 def mean_per_step(
-    power: pd.Series, step: pd.Timedelta, hold: pd.Timedelta, source: Source
+    power: pd.Series,
+    step: pd.Timedelta,
+    hold: pd.Timedelta,
+    source: Source,
+    until: pd.Timestamp | None = None,
 ) -> pd.Series:
     """The mean over time of each step, on an even grid of multiples of `step`.
 
@@ -25,6 +29,7 @@ def mean_per_step(
         step: the length of a step.
         hold: the longest time that a reading stands for.
         source: the words for messages.
+        until: the end of the last reading; None for the end of its step.
 
     Raises:
         ValueError: the stamps go back in time, or span far more steps than there are
@@ -33,7 +38,8 @@ def mean_per_step(
     check_forward(power, source)
     at = power.index.as_unit("ns").asi8
     first = at[0] - at[0] % step.value
-    num_steps = int((at[-1] - first) // step.value) + 1
+    end = at[-1] + 1 if until is None else max(at[-1] + 1, until.as_unit("ns").value)
+    num_steps = int(-((first - end) // step.value))
     check_span(power.index, step, source)
     joules, known = np.zeros(num_steps), np.zeros(num_steps)  # watts times steps; steps
     values = power.to_numpy()
