@@ -33,5 +33,6 @@ def in_utc(power: pd.Series, time_zone: str | None, source: Source) -> pd.Series
 
 
 def _first(error: Exception) -> str:
-    """The beginning of what pandas says."""
-    return " ".join(str(error).split())[:150]
+    """What pandas found, without its advice to whoever calls it."""
+    found = " ".join(str(error).split()).strip("'\"")
+    return found.split(". Try")[0][:150].replace("dst", "daylight saving")

@@ -121,15 +121,17 @@ def tables(text, layout: Layout, source: Source) -> Iterator[pd.DataFrame]:
 
     Raises ValueError where it cannot be read as text that is written as `layout` says.
     """
+    cure = ""
     if isinstance(text, Text):
         with _in_words(text, layout.separator):
             text.skip(layout.skip_lines)
             _refuse_comment(text, layout, source)
+            cure = _with_semicolons(text.head(), layout, source)
     reader = None
     first = 1 + (not layout.columns)
     while True:
         # Entered for each table, so that no filter of warnings is left on between two.
-        with _in_words(text, layout.separator):
+        with _in_words(text, layout.separator, cure):
             if reader is None:
                 reader = _parsed(text, layout)
             table = next(reader, None)
@@ -150,6 +152,13 @@ def _refuse_comment(text: Text, layout: Layout, source: Source) -> None:
             f"file: line {number} is a comment, needs a line of column names first;"
             f" {source.call(skip_lines=number)} skips it"
         )
+
+
+def _with_semicolons(lines: list[str], layout: Layout, source: Source) -> str:
+    """The call for a file whose cells are separated by semicolons."""
+    if layout.separator != "," or not any(";" in line for line in lines[:1]):
+        return ""
+    return f", such as {source.call(separator=';', decimal=',')}"
 
 
 def _parsed(text, layout: Layout) -> Iterator[pd.DataFrame]:
@@ -176,7 +185,7 @@ def _num_dropped(text, layout: Layout) -> int:
 
 
 @contextmanager
-def _in_words(text, separator: str) -> Iterator[None]:
+def _in_words(text, separator: str, cure: str = "") -> Iterator[None]:
     """Turns errors and warnings of pandas' parser into ValueError."""
     try:
         with warnings.catch_warnings():
@@ -196,13 +205,15 @@ def _in_words(text, separator: str) -> Iterator[None]:
         raise ValueError(
             f"file: {_with_true_lines(error, text)}; needs as many cells in each line as"
             f" there are column names, separated by {apart}, and decimal points in numbers,"
-            " unless separator= and decimal= say otherwise"
+            f" unless separator= and decimal= say otherwise{cure}"
         ) from error
 
 
 def _with_true_lines(error: Exception, text) -> str:
     """A parser's message in which line numbers are those of the file."""
     dropped = text.num_dropped if isinstance(text, Text) else 0
+    if isinstance(error, pd.errors.ParserWarning):
+        return "the lines have more cells than there are column names"
     return re.sub(
         r"(?<=line )\d+",
         lambda line: str(int(line[0]) + dropped),

@@ -131,10 +131,11 @@ def check_span(stamps: pd.DatetimeIndex, grid: pd.Timedelta, source: Source) -> 
     """Raises ValueError for a series that is nearly all gaps."""
     num_steps, (few, per_reading) = (stamps[-1] - stamps[0]) / grid, MOST_MISSING
     if num_steps > max(few, per_reading * len(stamps)):
+        after = (stamps[1:] - stamps[:-1]).argmax()
         raise ValueError(
-            f"{source.name}: {len(stamps)} readings from {stamps[0]} to {stamps[-1]} span"
-            f" {num_steps:,.0f} steps of {grid}, needs readings at nearly all of them; is a"
-            " stamp wrong?"
+            f"{source.name}: {len(stamps)} readings span {num_steps:,.0f} steps of {grid},"
+            f" with none from {stamps[after]} to {stamps[after + 1]}; needs readings at nearly"
+            " all steps; is a stamp wrong?"
         )
 
 

@@ -5,10 +5,6 @@ import pandas as pd
 
 from hmmlib.nilm.meters.source import Source
 
-CLOCK = (
-    ". An hour of clock time that is repeated in autumn needs the zone of the clock, such as"
-    " {} of its file"
-)
 AUTUMN = (3, 4, 9, 10, 11)  # the months in which clocks go back, in either hemisphere
 
 
@@ -60,8 +56,17 @@ def repeated(power: pd.Series, source: Source) -> str:
             ", with different readings; needs one each, such as"
             f" {source.series}.groupby(level=0).mean(){source.then}"
         )
-    zone = source._replace(given=source.given or {}).call(time_zone="Europe/Paris")
-    return found + CLOCK.format(zone) * autumn
+    return found + _of_the_clock(source) * autumn
+
+
+def _of_the_clock(source: Source) -> str:
+    """The cure for an hour that comes twice because a clock went back."""
+    cure = 'power.tz_localize("Europe/Paris", ambiguous="infer")'
+    if source.given is not None:
+        cure = source.call(time_zone="Europe/Paris")
+    return (
+        f", or, for an hour of clock time that is repeated in autumn, its zone: {cure}"
+    )
 
 
 def _has_copies(power: pd.Series) -> bool:

@@ -209,7 +209,7 @@ def _check_largest(
         if (unit in UNITS) == (layout.unit in UNITS)
         if lowest <= largest * factor / (UNITS | ENERGIES)[layout.unit] <= highest
     ]
-    calls = [f", {source.call(unit=unit)}?" for unit in others]
+    calls = [f", as in {source.call(unit=unit)}?" for unit in others]
     limits = (
         min(lowest, float(f"{largest / 2:.1g}")),
         max(highest, float(f"{2 * largest:.1g}")),

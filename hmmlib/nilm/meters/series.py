@@ -67,11 +67,13 @@ def as_watts(power: pd.Series, source: Source, signed: bool = False) -> pd.Serie
         ) from error
     for what, wrong in (("infinite", np.isinf(watts)), ("negative", watts < 0)):
         if wrong.any() and not (signed and what == "negative"):
-            keep = f"; {source.call(signed=True)} keeps them" * (what == "negative")
+            keep = f"{source.call(signed=True)} keeps them"
+            if what == "infinite":
+                keep = f"{source.call(missing=['inf', '-inf'])} takes them for missing"
             raise ValueError(
                 f"{source.name}: {wrong.sum()} of {len(watts)} readings are {what}, such as"
                 f" {watts[wrong].iloc[0]:g} at {power.index[wrong][0]}; needs the power"
                 " drawn, in watts (with solar panels: net power plus production), NaN where"
-                f" missing{keep * (source.given is not None)}"
+                f" missing{'; ' + keep if source.given is not None else ''}"
             )
     return watts
