@@ -118,6 +118,33 @@ def test_several_sensors_are_asked_for_one():
         read(TWO_SENSORS, power_column="sensor.tv")
 
 
+def test_a_register_of_home_assistant_is_read_by_the_call_that_is_offered():
+    lines = [
+        f"sensor.total,{7 + 0.02 * n:.2f},2026-04-24T{10 + n // 6:02d}:{n % 6}3:20.5Z\n"
+        for n in range(40)
+    ]
+    text = "entity_id,state,last_changed\n" + "".join(lines)
+    with pytest.raises(ValueError, match="as a register does") as asked:
+        read_meter(io.StringIO(text))
+    power = cured(text, asked)
+    assert (
+        np.allclose(power, 60) and power.index.freq == "1min"
+    )  # 0.01 kWh in 10 minutes
+
+
+def test_what_counts_gas_is_no_power():
+    gas = GREEN_BUTTON.replace("kWh", "therms").replace("Electric", "Natural gas")
+    with pytest.raises(ValueError, match=r"as many cells|no column 'time'"):
+        read(gas)
+
+
+def test_options_count_more_than_what_was_recognised():
+    text = HOME_ASSISTANT.replace("400.0", "lost")
+    power = read(text, missing=["lost"], step="30s", hold="1min")
+    assert np.allclose(power.iloc[:5], [300, 900, 900, np.nan, np.nan], equal_nan=True)
+    assert power.iloc[3:].isna().all() and power.index.freq == "30s"
+
+
 def test_appliances_of_refit_are_a_table():
     table = read(REFIT, power_column=["Aggregate", "Appliance1", "Appliance3"])
     assert list(table) == ["Aggregate", "Appliance1", "Appliance3"]

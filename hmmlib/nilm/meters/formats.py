@@ -56,10 +56,12 @@ def _green_button(lines: list[str]) -> Layout | None:
         if not power or not {"date", "start time"} <= set(named):
             continue
         unit = re.search(r"\b(k?Wh)\b", f"{named[power[0]]},{','.join(lines)}", re.I)
+        if not unit:
+            return None  # gas
         export = [named[x] for x in ("export", "generation") if x in named]
         return Layout(
             time=(named["date"], named["start time"]), power=(named[power[0]],),
-            unit="Wh" if unit and unit[1].lower() == "wh" else "kWh",
+            unit="Wh" if unit[1].lower() == "wh" else "kWh",
             skip_lines=number, day_first=False, export=tuple(export), total=True,
         )  # fmt: skip
     return None

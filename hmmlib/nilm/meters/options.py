@@ -44,6 +44,8 @@ def with_options(found: Layout, given: dict) -> Layout:
     if "power_column" in given and not found.series:
         power = _names("power_column", given["power_column"])
         options |= {"power": power, "total": False, "export": ()}
+    if "missing" in options:
+        options["missing"] += found.missing
     layout = found._replace(**options)
     if layout.cumulative and layout.unit not in ENERGIES:
         unit = (

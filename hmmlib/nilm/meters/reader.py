@@ -140,7 +140,7 @@ def _watts(
     else:
         even = _means(as_watts(power, source, wanted.signed), layout, source)
     refuse_register(
-        f"file: {told(power.name)}", even, wanted.expected_watts, source=source
+        f"file: {told(power.name)}", even.round(6), wanted.expected_watts, source=source
     )
     watts = _in_watts(even, layout, source)
     if layout.step is None or layout.unit in UNITS:

@@ -38,8 +38,8 @@ def mean_per_step(
     check_forward(power, source)
     at = power.index.as_unit("ns").asi8
     first = at[0] - at[0] % step.value
-    end = at[-1] + 1 if until is None else max(at[-1] + 1, until.as_unit("ns").value)
-    num_steps = int(-((first - end) // step.value))
+    last = at[-1] + 1 if until is None else max(at[-1] + 1, until.as_unit("ns").value)
+    num_steps = int(-((first - last) // step.value))
     check_span(power.index, step, source)
     joules, known = np.zeros(num_steps), np.zeros(num_steps)  # watts times steps; steps
     values = power.to_numpy()
@@ -70,14 +70,16 @@ def _add(
     watts: np.ndarray,
 ) -> None:
     """Adds what is known of each step; `begin` and `end` count steps and do not overlap."""
-    if not len(begin):
-        return
-    low = int(begin[0])
-    high = min(int(np.ceil(end.max())), len(known))
-    edges = np.arange(low, high + 1)
-    knots = np.stack([begin, end], axis=1).ravel()
-    for total, rate in ((joules, watts), (known, np.ones(len(watts)))):
-        so_far = np.cumsum(rate * (end - begin))
-        before = np.concatenate([[0.0], so_far[:-1]])
-        reached = np.interp(edges, knots, np.stack([before, so_far], axis=1).ravel())
-        total[low:high] += np.diff(reached)
+    first, last = begin.astype(int), end.astype(int)
+    within = np.minimum(end, first + 1) - begin
+    np.add.at(joules, first, watts * within)
+    np.add.at(known, first, within)
+    on = (first < last) & (last < len(known))
+    beyond = end[on] - last[on]
+    np.add.at(joules, last[on], watts[on] * beyond)
+    np.add.at(known, last[on], beyond)
+    # The steps between the first and the last belong to one reading each.
+    whole = np.clip(np.minimum(last, len(known)) - first - 1, 0, None)
+    before = np.repeat(np.cumsum(whole) - whole, whole)
+    step = np.repeat(first + 1, whole) + np.arange(whole.sum()) - before
+    joules[step], known[step] = np.repeat(watts, whole), 1.0
