@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from hmmlib.meter import read_meter
-from hmmlib.nilm import meters
+from hmmlib.nilm.meters import reader
 
 CALL = r"read_meter\(file(?:[^()]|\([^()]*\))*\)(?:\.sum\([^()]*\))?"
 
@@ -127,9 +127,8 @@ def test_a_register_of_home_assistant_is_read_by_the_call_that_is_offered():
     with pytest.raises(ValueError, match="as a register does") as asked:
         read_meter(io.StringIO(text))
     power = cured(text, asked)
-    assert (
-        np.allclose(power, 60) and power.index.freq == "1min"
-    )  # 0.01 kWh in 10 minutes
+    assert np.allclose(power, 120)  # 0.02 kWh in ten minutes
+    assert power.index.freq == "1min"
 
 
 def test_what_counts_gas_is_no_power():
@@ -210,7 +209,7 @@ WATTS = [
 
 def documented():
     """The calls in the documentation, each with the lines before it."""
-    block = meters.__doc__.split("::\n\n")[1].split("\n\nIts modules")[0]
+    block = reader.__doc__.split("reads each:\n\n")[1]
     return [each.split("\n", 1)[1] for each in textwrap.dedent(block).split("# ")[1:]]
 
 
