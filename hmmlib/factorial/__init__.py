@@ -6,6 +6,7 @@
 * `paths`: `path_log_joint`, the score of one joint path.
 * `blocks`: how the verbs answer; a long series, block by block.
 * `series`: observations and answers of a batch, one sequence at a time.
+* `counts`: expected starts, moves and uses, which learning needs.
 * `messages`: the recursion over one block, compiled or in PyTorch.
 
 Letters and axes as in `hmmlib.recursion`: a message has one axis for each chain, and a step

@@ -16,6 +16,7 @@ from hmmlib.engines.answers import BestPath, Filtered, Smoothed
 from hmmlib.factorial import blocks
 from hmmlib.factorial.additive import additive_gaussian
 from hmmlib.factorial.checks import by_chain, check_memory
+from hmmlib.factorial.counts import JointCounts, expected_counts
 from hmmlib.factorial.messages import chains_of
 from hmmlib.factorial.series import (
     evidence_of,
@@ -168,6 +169,21 @@ class FactorialHMM:
         given = observations, lengths, observed, labels, evidence
         total, *probs = self._answers(blocks.smoothed, given, engine, progress)
         return Smoothed(total, tuple(probs))
+
+    @torch.no_grad()
+    def expected_counts(
+        self, observations, lengths=None, observed=None, engine=None, *, labels=None
+    ) -> JointCounts:
+        """How often each start, move and joint state is expected: what learning needs.
+
+        Summed over all steps and sequences, without a gradient. Ghahramani & Jordan 1997,
+        app. B.
+
+        Raises:
+            ValueError: for impossible observations, since no posterior exists.
+        """
+        series, _ = self._series(observations, lengths, observed, engine, labels)
+        return expected_counts(series, self.emission)
 
     def viterbi(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
