@@ -110,6 +110,27 @@ def test_of_known_states():
     close(model.expected_counts(x, labels=states), some)
 
 
+@pytest.mark.parametrize("engine", ENGINES, ids=["compiled", "recursion"])
+def test_evidence_of_a_chain_is_added_to_the_likelihood(engine):
+    """Against known states, which are evidence of 0 and -inf; and a weight against all paths."""
+    model = every_move(random_chains((2, 3)))
+    states, x = model.sample(4, seed=1)
+    sure = torch.where(torch.arange(3) == states[:, 1:], 0.0, -torch.inf)
+    labels = torch.stack([torch.full((4,), -1), states[:, 1]], -1)
+    close(
+        model.expected_counts(x, evidence=(None, sure), engine=engine),
+        model.expected_counts(x, labels=labels),
+    )
+    said = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).double()
+    potentials = model.potentials(x)
+    paths = joint_paths(potentials)
+    scores = path_log_joints(potentials, paths) + said[range(4), paths[..., 0]].sum(-1)
+    found = model.expected_counts(x, evidence=(said, None), engine=engine)
+    close(found.log_likelihood, scores.logsumexp(0))
+    first = torch.nn.functional.one_hot(paths[:, 0, 1], 3).double()
+    close(found.starts[1], scores.softmax(0) @ first)
+
+
 @pytest.mark.parametrize("smallest", [1e-30, 1e-60, 0.0])
 def test_nothing_is_lost_behind_an_improbable_move(smallest):
     """A reading that only the state behind the move explains; scaled sums would lose it."""

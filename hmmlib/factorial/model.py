@@ -18,12 +18,7 @@ from hmmlib.factorial.additive import additive_gaussian
 from hmmlib.factorial.checks import by_chain, check_memory
 from hmmlib.factorial.counts import JointCounts, expected_counts
 from hmmlib.factorial.messages import chains_of
-from hmmlib.factorial.series import (
-    evidence_of,
-    series_of,
-    stacked,
-    steps_of,
-)
+from hmmlib.factorial.series import Series, evidence_of, series_of, stacked, steps_of
 from hmmlib.factorial.simulation import simulated
 from hmmlib.hmm import HMM
 from hmmlib.inputs import as_evidence, as_labels, beside
@@ -172,18 +167,16 @@ class FactorialHMM:
 
     @torch.no_grad()
     def expected_counts(
-        self, observations, lengths=None, observed=None, engine=None, *, labels=None
-    ) -> JointCounts:
+        self, observations, lengths=None, observed=None, engine=None, *, labels=None,
+        evidence=None,
+    ) -> JointCounts:  # fmt: skip
         """How often each start, move and joint state is expected: what learning needs.
 
-        Summed over all steps and sequences, without a gradient. Ghahramani & Jordan 1997,
-        app. B.
-
-        Raises:
-            ValueError: for impossible observations, since no posterior exists.
+        Summed over all steps and sequences; without a gradient. Raises ValueError for
+        impossible observations. Ghahramani & Jordan 1997, app. B.
         """
-        series, _ = self._series(observations, lengths, observed, engine, labels)
-        return expected_counts(series, self.emission)
+        given = observations, lengths, observed, labels, evidence
+        return expected_counts(self._series(given, engine)[0], self.emission)
 
     def viterbi(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
@@ -337,10 +330,16 @@ class FactorialHMM:
 
     def _answers(self, ask: Callable, given, engine, progress: bool) -> list[Tensor]:
         """What `ask` finds of each sequence on its own, put together as a batch."""
+        series, steps = self._series(given, engine)
+        answers = [ask(each, progress=progress) for each in series]
+        return [stacked(each, steps) for each in zip(*answers, strict=True)]
+
+    def _series(self, given, engine) -> tuple[list[Series], tuple]:
+        """Each sequence on its own, and the shape of the steps, (T,) or (N, T).
+
+        `given` is what `read` takes.
+        """
         seen = self.read(*given)
         chains = chains_of(self.initial_probs, self.transition_matrices, engine)
-        answers = [
-            ask(x, progress=progress) for x in series_of(seen, chains, self.emission)
-        ]
-        steps = steps_of(seen.values, self.emission)
-        return [stacked(each, steps) for each in zip(*answers, strict=True)]
+        series = series_of(seen, chains, self.emission)
+        return series, steps_of(seen.values, self.emission)
