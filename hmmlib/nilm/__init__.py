@@ -9,6 +9,7 @@ From a model to an answer:
 * house: appliances that are metered as one sum
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
+* live, sums: a meter that is read minute by minute
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
 * held_out, bootstrap: a house judged on days it has not seen; how far a score could be off
@@ -36,6 +37,7 @@ from hmmlib.nilm.held_out import (
     judge_held_out,
 )
 from hmmlib.nilm.house import House
+from hmmlib.nilm.live import LiveMeter
 from hmmlib.nilm.meters.faults import WATTS_OF_A_PLUG
 from hmmlib.nilm.meters.reader import read_meter
 from hmmlib.nilm.meters.series import check_power
@@ -64,6 +66,7 @@ __all__ = [
     "WATTS_OF_A_PLUG",
     "HeldOut",
     "House",
+    "LiveMeter",
     "StateCounts",
     "aligned",
     "appliance_metrics",
