@@ -22,6 +22,7 @@ class Parts(NamedTuple):
     shares: np.ndarray  #: (M, S), each chain's part of the variance of the sum
     of_chains: list[np.ndarray]  #: M of (K_m,), the levels of each chain alone
     matrices: list[np.ndarray]  #: M of (K_m, K_m)
+    names: pd.Index  #: (M,)
 
 
 class LiveMeter:
@@ -116,7 +117,7 @@ class LiveMeter:
         mean, variance = overall(self.belief.message, *self._energy)
         kwh = self.house.step / pd.Timedelta("1h") / 1000
         table = {"mean": mean * kwh, "std": np.sqrt(variance) * kwh}
-        return pd.DataFrame(table, index=self.house.names)
+        return pd.DataFrame(table, index=self._parts.names)
 
     def _in_watts(self, probs: Tensor) -> pd.DataFrame:
         """Mean and median of the levels under joint probabilities (*S)."""
@@ -124,7 +125,7 @@ class LiveMeter:
         for m, levels in enumerate(self._parts.of_chains):
             each = joint.sum(tuple(n for n in range(joint.ndim) if n != m))
             table[m] = each @ levels, median(each, levels)
-        return pd.DataFrame(table, index=self.house.names, columns=["mean", "median"])
+        return pd.DataFrame(table, index=self._parts.names, columns=["mean", "median"])
 
 
 def parts_of(house: House) -> Parts:
@@ -134,8 +135,9 @@ def parts_of(house: House) -> Parts:
     spreads = [as_array(hmm.emission.stddev) for hmm in chains]
     levels = in_joint_states(of_chains)
     variances = in_joint_states(spreads) ** 2
-    matrices = [as_array(hmm.transition_matrix) for hmm in chains]
-    return Parts(levels, variances, variances / variances.sum(0), of_chains, matrices)
+    shares = variances / variances.sum(0)
+    matrices, names = [as_array(hmm.transition_matrix) for hmm in chains], house.names
+    return Parts(levels, variances, shares, of_chains, matrices, pd.Index(names))
 
 
 def in_joint_states(tables: list[np.ndarray]) -> np.ndarray:
