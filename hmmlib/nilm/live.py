@@ -38,6 +38,9 @@ class LiveMeter:
     spread of the watts within a state is included. A counter may fall, when a later reading
     shows that an earlier run was another appliance's.
 
+    The deviation is the model's. On real houses compare it with days whose truth is known,
+    and widen it accordingly.
+
     Args:
         house: the appliances, such as `learn_house` returns.
         lag: the number of steps after which `lagged_watts` answers.
