@@ -134,7 +134,7 @@ class LiveMeter:
 def parts_of(house: House) -> Parts:
     """What the joint states of a house add to its counters."""
     chains = house.appliances.values()
-    of_chains = [as_array(hmm.emission.mean) for hmm in chains]
+    of_chains = [as_array(levels) for levels in house.levels]
     spreads = [as_array(hmm.emission.stddev) for hmm in chains]
     levels = in_joint_states(of_chains)
     variances = in_joint_states(spreads) ** 2
