@@ -213,7 +213,7 @@ def belief_of(
         initial = np.zeros(())
         for probs in map(as_array, initial_probs):
             initial = initial[..., None] + np.log(probs)
-    sizes, moves, turned, least = moves_of([as_array(matrix) for matrix in matrices])
+    sizes, moves, turned, least, _ = moves_of([as_array(each) for each in matrices])
     return first_belief(
         initial.reshape(-1),
         lambda message, _: moved(message, moves, least, sizes),
@@ -243,7 +243,7 @@ def _driven(
         scores = np.where(forbidden, -np.inf, weights @ as_array(inputs))
         odds = np.exp(scores - scores.max(1, keepdims=True))
         matrix = odds / odds.sum(1, keepdims=True)
-        sizes, moves, backwards, least = moves_of([matrix])
+        sizes, moves, backwards, least, _ = moves_of([matrix])
         return moved(message, backwards if turned else moves, least, sizes)
 
     with np.errstate(divide="ignore"):

@@ -44,9 +44,10 @@ def _(emission: Normal, values):
 
 @lookup.register
 def _(emission: Normal, values):
-    if emission.event_shape or len(emission.batch_shape) != 1 or values.requires_grad:
+    if emission.event_shape or values.requires_grad:
         return None
-    return Lookup((emission.loc, emission.scale), values=values)
+    given = emission.loc.flatten(), emission.scale.flatten()
+    return Lookup(given, values=values)
 
 
 @table_of.register

@@ -42,6 +42,8 @@ class Lookup(NamedTuple):
     symbols  (probs,), (K, V): log probs[:, symbol]
     rows     (table,), (R, K) log-probabilities: table[row]
     values   (mean, scale), (K,) each: the Gaussian's density; 0 where a value is NaN
+
+    Of several chains, K is the number of joint states.
     """
 
     given: tuple[Tensor, ...]

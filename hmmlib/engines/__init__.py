@@ -5,10 +5,11 @@ compiled   loops compiled for the CPU: one chain
 gradient   one chain with gradients wanted, which are its expected counts
 
 The loops of the compiled engine: `few` and `few_best` for up to eight states, `chain` for any
-number, `in_logs` for messages that scaling cannot hold, `em` for learning in one run,
-`chains` for several chains, `stays` for stays of explicit durations, `live` and `live_stays`
-for one step at a time, and `draws` for paths from the posterior. They are imported at their
-first use, since numba takes a while to load.
+number, `in_logs` for messages that scaling cannot hold, and `em` for learning in one run.
+For several chains: `joint_smooth`, `joint_best`, `joint_moments` for what they add up,
+`joint_reading`, and `chains` for sums in logarithms. For stays of explicit durations:
+`stays`. For one step at a time: `live` and `live_stays`. `draws` is for paths from the
+posterior. They are imported at their first use, since numba takes a while to load.
 """
 
 import importlib
@@ -27,6 +28,10 @@ LOOPS = (
     "few",
     "few_best",
     "in_logs",
+    "joint_best",
+    "joint_moments",
+    "joint_reading",
+    "joint_smooth",
     "numbers",
     "stays",
     "threads",

@@ -10,15 +10,15 @@ S = prod(sizes) joint states, B steps of a block, M chains of up to K states.
 
 import numpy as np
 
-from hmmlib.engines.numbers import SMALL, exponentiate, max_finite
-from hmmlib.jit import compiled, compiled_max
+from hmmlib.engines.numbers import SMALL, exponentiate, logarithms, max_finite
+from hmmlib.jit import compiled
 
 LONG = 20  # entries below which an innermost loop is short
 SMALLEST = 1e-290  # products above it are exact
 
 
 @compiled
-def joint_forward(start, moves, least, sizes, scores, best, messages, onward):
+def joint_forward(start, moves, least, sizes, scores, messages, onward):
     """alpha of a block: alpha[t] = move(alpha[t-1]) + scores[t], and moved on once more.
 
     start     (S,)           move(alpha[-1]): what enters the first step of the block
@@ -26,8 +26,7 @@ def joint_forward(start, moves, least, sizes, scores, best, messages, onward):
                              logarithms
     least     float          the least probability of a joint move; 0 if none is forbidden
     scores    (B, S)         log p(x_t | z_t)
-    best      bool           keep the best path instead of the sum over paths
-    messages  (B, S)   out   log p(x_{1:t}, z_t), or the log joint of the best path
+    messages  (B, S)   out   log p(x_{1:t}, z_t)
     onward    (S,)     out   the last message, moved one step on
     """
     spare = np.empty_like(start)
@@ -36,7 +35,7 @@ def joint_forward(start, moves, least, sizes, scores, best, messages, onward):
         for s in range(len(start)):
             onward[s] += scores[t, s]
             messages[t, s] = onward[s]
-        joint_move(onward, spare, moves, least, sizes, best)
+        joint_move(onward, spare, moves, least, sizes)
 
 
 @compiled
@@ -53,27 +52,35 @@ def joint_backward(moves, least, sizes, known, messages, onward):
     for t in range(len(known) - 1, -1, -1):
         messages[t] = onward
         onward += known[t]
-        joint_move(onward, spare, moves, least, sizes, False)
+        joint_move(onward, spare, moves, least, sizes)
 
 
 @compiled
-def joint_move(message, spare, moves, least, sizes, best):
-    """In place: reduce over the state left, one chain at a time. Cost M · K^(M+1).
+def joint_move(message, spare, moves, least, sizes):
+    """In place: the sum over the state left, of logarithms."""
+    top = max_finite(message)
+    if least > 0.0 and lowest_of(message) - top < np.log(SMALLEST / least):
+        joint_move_in_logs(message, spare, moves, sizes)
+        return
+    for s in range(len(message)):
+        message[s] -= top
+    exponentiate(message)
+    entered, _ = joint_sums(message, spare, moves[0], sizes)
+    logarithms(entered)
+    for s in range(len(message)):
+        message[s] = entered[s] + top
 
-    The innermost loop runs over the chains behind the one that moves. Before this loop
-    becomes short, the message is transposed: the chains that have moved come behind the
-    others. Once all have moved, they are in their first order again.
+
+@compiled
+def joint_sums(message, spare, matrices, sizes):
+    """entered[j] = sum_i message[i] A[i, j], one chain at a time: it, and the other array.
+
+    Both arrays are written to. Cost M · K^(M+1). The innermost loop runs over the chains
+    behind the one that moves. Before this loop becomes short, the message is transposed: the
+    chains that have moved come behind the others. Once all have moved, they are in their
+    first order again.
     """
-    num_states, moved, top = len(message), 1, 0.0
-    given = message
-    if not best:
-        top = max_finite(message)
-        if least > 0.0 and lowest_of(message) - top < np.log(SMALLEST / least):
-            joint_move_in_logs(message, spare, moves, sizes)
-            return
-        for s in range(num_states):
-            message[s] -= top
-        exponentiate(message)
+    num_states, moved = len(message), 1
     for m in range(len(sizes) + 1):
         last = m == len(sizes)
         if last or num_states // (moved * sizes[m]) < LONG:
@@ -82,16 +89,9 @@ def joint_move(message, spare, moves, least, sizes, best):
         if not last:
             moved *= sizes[m]
             after = num_states // moved
-            if best:
-                joint_best_of_chain(message, spare, moves[1, m], sizes[m], after)
-            else:
-                joint_sum_of_chain(message, spare, moves[0, m], sizes[m], after)
+            joint_sum_of_chain(message, spare, matrices[m], sizes[m], after)
             message, spare = spare, message
-    if best:
-        given[:] = message
-    else:
-        for s in range(num_states):
-            given[s] = np.log(message[s]) + top
+    return message, spare
 
 
 @compiled
@@ -165,64 +165,6 @@ def joint_sum_of_chain(message, entered, matrix, size, after):
                 v, w = matrix[i, j], matrix[i + 1, j]
                 for a in range(after):
                     entered[b, j, a] += message[b, i, a] * v + message[b, i + 1, a] * w
-
-
-@compiled_max
-def joint_best_of_chain(message, entered, matrix, size, after):
-    """entered[b, j, a] = max_i message[b, i, a] + matrix[i, j]; two i at a time."""
-    message, entered = (
-        message.reshape(-1, size, after),
-        entered.reshape(-1, size, after),
-    )
-    for b in range(message.shape[0]):
-        for j in range(size):
-            if size % 2:
-                for a in range(after):
-                    entered[b, j, a] = message[b, 0, a] + matrix[0, j]
-            else:
-                for a in range(after):
-                    entered[b, j, a] = -np.inf
-            for i in range(size % 2, size, 2):
-                v, w = matrix[i, j], matrix[i + 1, j]
-                for a in range(after):
-                    score = max(message[b, i, a] + v, message[b, i + 1, a] + w)
-                    entered[b, j, a] = max(entered[b, j, a], score)
-
-
-@compiled_max
-def joint_path(messages, matrices, sizes, following, states):
-    """The best joint states of a block, traced back from its messages.
-
-    messages   (B, S)         of `joint_forward` with `best`
-    matrices   (M, K, K)      log transitions
-    following  (M,)           the states of the step after the block; -1 if there is none
-    states     (B, M)   out   the path
-
-    There are no back-pointers: the scores of one column are computed again along the path,
-    as sums of a part for the first chains (`left`) and a part for the others (`right`).
-    """
-    num_states = messages.shape[1]
-    half, rows = first_half(sizes, num_states)
-    messages = messages.reshape(len(messages), rows, -1)
-    left, right = np.zeros(rows), np.zeros(num_states // rows)
-    chosen = following.copy()
-    for t in range(len(messages) - 1, -1, -1):
-        if chosen[0] >= 0:
-            joint_onward(matrices[:half], sizes[:half], chosen[:half], left)
-            joint_onward(matrices[half:], sizes[half:], chosen[half:], right)
-        best, row = -np.inf, 0
-        for r in range(len(left)):
-            top = -np.inf
-            for c in range(len(right)):
-                top = max(top, messages[t, r, c] + right[c])
-            if top + left[r] > best:
-                best, row = top + left[r], r
-        column = np.argmax(messages[t, row] + right)
-        at = row * len(right) + column
-        for m in range(len(sizes) - 1, -1, -1):
-            chosen[m] = at % sizes[m]
-            at //= sizes[m]
-        states[t] = chosen
 
 
 @compiled

@@ -59,7 +59,8 @@ def draws(log_transitions, alpha, in_logs, lengths, uniforms, first, last, state
 def joint_draws(messages, moves, sizes, following, uniforms, states):
     """Joint paths of M chains through a block of B steps.
 
-    messages, moves           of `chains.joint_forward`
+    messages   (B, S)         log p(x_{1:t}, z_t), up to a constant for each step
+    moves      (2, M, K, K)   transitions, and their logarithms
     following  (R, M)         the states of the step after the block; -1 if there is none
     uniforms   (R, B)         independent, uniform on [0, 1)
     states     (R, B, M) out  the paths

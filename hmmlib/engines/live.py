@@ -15,7 +15,7 @@ from hmmlib.jit import compiled
 def moved(message, moves, least, sizes):
     """log sum_i exp(message[i]) A[i, j] for each joint state j."""
     entered = message.copy()
-    joint_move(entered, np.empty_like(message), moves, least, sizes, False)
+    joint_move(entered, np.empty_like(message), moves, least, sizes)
     return entered
 
 

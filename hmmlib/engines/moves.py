@@ -1,4 +1,4 @@
-"""The moves of M chains as the compiled loops read them."""
+"""The moves of M chains, and readings that they share, as the compiled loops take them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 TINY = 1e-300  # what moves that are less probable together count as
+LOST = 1e-270  # a small share of it, 1e-20, is as small as 1e6 entries that floats cannot hold
 REFILLED = 1e-250  # with joint moves above it, each state is refilled from any other
 
 
@@ -18,6 +19,10 @@ class Moves(NamedTuple):
     least: float
     """The least probable joint move that is not forbidden; 0 if every state is refilled from
     any other, so that sums of probabilities are exact."""
+    enough: float
+    """If every state is refilled from any other: what the sum of a message must not fall
+    below. The entries that are lost then, below 1e-300, are a share of 1e-20 at most of what
+    the states are refilled with. Else 0."""
 
 
 def moves_of(matrices: Sequence[np.ndarray]) -> Moves:
@@ -31,4 +36,19 @@ def moves_of(matrices: Sequence[np.ndarray]) -> Moves:
     turned = np.ascontiguousarray(moves.swapaxes(2, 3))
     least = np.prod([matrix[matrix > 0].min() for matrix in matrices])
     dense = all(matrix.all() for matrix in matrices) and least > REFILLED
-    return Moves(sizes, moves, turned, 0.0 if dense else max(least, TINY))
+    if dense:
+        return Moves(sizes, moves, turned, 0.0, LOST / least)
+    return Moves(sizes, moves, turned, max(least, TINY), 0.0)
+
+
+class Reading(NamedTuple):
+    """log p(x_t | z_t) of a block: a Gaussian and its values, or all the scores.
+
+    S = prod(sizes) joint states, B steps, M chains of up to K states.
+    """
+
+    gaussian: np.ndarray
+    """(3, S), log density at the mean, mean, 1 / scale; (3, 0) where `scores` are given"""
+    values: np.ndarray  #: (B,), NaN where missing; (0,) where `scores` are given
+    scores: np.ndarray  #: (B, S), or (0, S)
+    evidence: np.ndarray  #: (M, B, K), of each chain, added; (0, 0, 0) if there is none

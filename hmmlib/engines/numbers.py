@@ -17,6 +17,7 @@ DENSE = 1e-100  # with moves above it, each state is refilled from any other
 
 # exp(r) to the last bit for |r| < log(2) / 2; log 2 in two parts, the first one short
 INVERSE_FACTORIALS = tuple(1 / math.factorial(k) for k in range(14))
+SQRT_HALF = np.float64(0.5**0.5).view(np.int64).item()  # the bits of it
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 LOG2_E, LN2_HIGH, LN2_LOW = (
     1 / math.log(2),
@@ -94,6 +95,34 @@ def exponentiate(x):
         low = x[i] < -700.0
         x[i] = p
         bits[i] = 0 if low else bits[i] + (np.int64(np.int32(n)) << 52)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def logarithms(x):
+    """log in place, of 0 and of numbers above 1e-300, to a few units in the last place.
+
+    x = 2^n m with m about 1, and log m = 2 artanh((m - 1) / (m + 1)); no calls, as above.
+    """
+    bits = x.view(np.int64)
+    for i in range(len(x)):
+        zero = x[i] == 0.0
+        n = (bits[i] - SQRT_HALF) >> 52
+        bits[i] -= n << 52
+        r = (x[i] - 1.0) / (x[i] + 1.0)
+        q = r * r
+        p = 1.0 / 23
+        p = p * q + 1.0 / 21
+        p = p * q + 1.0 / 19
+        p = p * q + 1.0 / 17
+        p = p * q + 1.0 / 15
+        p = p * q + 1.0 / 13
+        p = p * q + 1.0 / 11
+        p = p * q + 1.0 / 9
+        p = p * q + 1.0 / 7
+        p = p * q + 1.0 / 5
+        p = p * q + 1.0 / 3
+        found = 2.0 * r + (2.0 * r * q * p + n * LN2_LOW) + n * LN2_HIGH
+        x[i] = -np.inf if zero else found
 
 
 @compiled

@@ -15,14 +15,10 @@ import torch
 from torch import Tensor
 
 from hmmlib.engines.threads import one_thread
-from hmmlib.factorial.messages import (
-    backward_block,
-    best_states,
-    drawn_states,
-    forward_block,
-)
+from hmmlib.factorial import passes
+from hmmlib.factorial.messages import best_states, drawn_states
+from hmmlib.factorial.passes import Forward, bests, sums
 from hmmlib.factorial.series import Series
-from hmmlib.logs import logsumexp
 
 STORED = 4e6  # numbers: messages of a series up to that size are all stored
 
@@ -44,16 +40,14 @@ class Stored(NamedTuple):
     """What a pass forwards leaves behind for the way back."""
 
     starts: Tensor  #: (number of blocks, *S)  what enters the first step of each
-    messages: list[Tensor]  #: (B, *S) of each block; empty for a long series
+    messages: list[Forward]  #: of each block; empty for a long series
     total: Tensor  #: ()  log p(x_{1:T}), or the log joint of the best path
 
 
 @calmly
 def log_likelihood(series: Series, progress: bool = False) -> tuple[Tensor]:
     """log p(x_{1:T}), shape (); -inf if impossible."""
-    for _, alpha in _forwards(series, logsumexp, progress):
-        last = alpha[-1]
-    return (logsumexp(last.flatten(), -1),)
+    return (sum(found.gain for _, found in forwards(series, sums, progress, False)),)
 
 
 @calmly
@@ -62,14 +56,14 @@ def filtered(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
 
     Raises ValueError if the series is impossible.
     """
-    probs, start = _empty_marginals(series), 0
-    for _, alpha in _forwards(series, logsumexp, progress):
-        _write_marginals(alpha, probs, start)
-        start += len(alpha)
-    evidence = _possible(series, logsumexp(alpha[-1].flatten(), -1))
+    sizes = series.chains.log_initial.shape
+    probs, start, evidence = _empty_marginals(series), 0, 0.0
+    for _, found in forwards(series, sums, progress):
+        start += _write(passes.filtered(found, sizes), probs, start)
+        evidence = evidence + found.gain
+    _possible(series, evidence)
     # Chains move on their own, so that a chain's share is all that its next state needs.
-    first = [share.new_empty(1, share.shape[1]) for share in probs]
-    _write_marginals(series.chains.log_initial[None], first, 0)
+    first = passes.marginals(series.chains.log_initial[None])
     moves = [matrix.exp() for matrix in series.chains.log_matrices]
     predicted = [
         torch.cat([p_first, share[:-1] @ matrix])
@@ -84,29 +78,23 @@ def smoothed(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
 
     Raises ValueError if the series is impossible.
     """
-    stored = _store(series, logsumexp, progress)
+    stored = _store(series, sums, progress)
     evidence = _possible(series, stored.total)
-    marginals, end = _empty_marginals(series), series.num_steps
-    beta_of_end = torch.zeros_like(stored.starts[0])
-    for n in _backwards(series, progress):
-        scores = series.scores(n)
-        alpha = _recall(series, stored, n, logsumexp, scores)
-        # What later blocks say enters as one more likelihood of the last step.
-        known = torch.cat([scores[:-1], scores[-1:] + beta_of_end])
-        beta, beta_before = backward_block(series.chains, known)
-        beta[-1] = beta_of_end
-        end -= len(scores)
-        _write_marginals(alpha + beta, marginals, end)
-        beta_of_end = beta_before
-    return evidence, *marginals
+    probs, end = _empty_marginals(series), series.num_steps
+    after = torch.zeros_like(stored.starts[0])
+    for n in backwards(series, progress):
+        found = _recall(series, stored, n, sums)
+        shares, after = passes.smoothed(series, n, stored.starts[n], found, after)
+        end -= _write(shares, probs, end - len(shares[0]))
+    return evidence, *probs
 
 
 @calmly
 def best_path(series: Series, progress: bool = False) -> tuple[Tensor, Tensor]:
     """The log joint () of the best joint path, and its states (T, M); -1 if impossible."""
-    stored = _store(series, torch.amax, progress)
+    stored = _store(series, bests, progress)
     trace = partial(best_states, series.chains)
-    states = _trace(series, stored, torch.amax, trace, progress)
+    states = _trace(series, stored, bests, trace, progress)
     if stored.total.isneginf():
         states = torch.full_like(states, -1)
     return stored.total, states
@@ -123,30 +111,28 @@ def sampled_paths(
 
     Raises ValueError if the series is impossible.
     """
-    stored = _store(series, logsumexp, progress)
+    stored = _store(series, sums, progress)
     _possible(series, stored.total)
     trace = partial(
         drawn_states, series.chains, num_samples=num_samples, generator=generator
     )
-    return (_trace(series, stored, logsumexp, trace, progress),)
+    return (_trace(series, stored, sums, trace, progress),)
 
 
-def _forwards(
-    series: Series, reduce: Callable, progress: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each block, what enters its first step, (*S), and its messages, (B, *S)."""
+def forwards(
+    series: Series, run: Callable, progress: bool = False, keep: bool = True
+) -> Iterator[tuple[Tensor, Forward]]:
+    """For each block, what enters its first step, (*S), and what `run` makes of it."""
     from tqdm.auto import tqdm  # takes a while to load
 
     start = series.chains.log_initial
-    numbers = range(len(series.blocks))
-    for n in tqdm(numbers, disable=not progress, desc="forwards"):
-        scores = series.scores(n)
-        alpha, onward = forward_block(series.chains, start, scores, reduce)
-        yield start, alpha
-        start = onward
+    for n in tqdm(range(len(series.blocks)), disable=not progress, desc="forwards"):
+        found = run(series, n, start, keep)
+        yield start, found
+        start = found.onward
 
 
-def _backwards(series: Series, progress: bool) -> Iterator[int]:
+def backwards(series: Series, progress: bool) -> Iterator[int]:
     """The numbers of the blocks, from the last one to the first."""
     from tqdm.auto import tqdm
 
@@ -154,38 +140,34 @@ def _backwards(series: Series, progress: bool) -> Iterator[int]:
     return tqdm(numbers, disable=not progress, desc="backwards")
 
 
-def _store(series: Series, reduce: Callable, progress: bool) -> Stored:
+def _store(series: Series, run: Callable, progress: bool) -> Stored:
     """A pass forwards, and the messages that the way back starts from."""
     initial = series.chains.log_initial
     # One array, since many small ones would keep the heap from shrinking.
     starts = initial.new_empty(len(series.blocks), *initial.shape)
-    short, messages = series.num_steps * initial.numel() < STORED, []
-    for n, (start, alpha) in enumerate(_forwards(series, reduce, progress)):
-        starts[n] = start
+    short, messages, total = series.num_steps * initial.numel() < STORED, [], 0.0
+    for n, (start, found) in enumerate(forwards(series, run, progress, short)):
+        starts[n], total = start, total + found.gain
         if short:
-            messages.append(alpha)
-    return Stored(starts, messages, reduce(alpha[-1].flatten(), -1))
+            messages.append(found)
+    return Stored(starts, messages, total)
 
 
-def _recall(series: Series, stored: Stored, n: int, reduce, scores=None) -> Tensor:
-    """The messages of block n, stored or computed again, (B, *S)."""
-    if stored.messages:
-        return stored.messages[n]
-    if scores is None:
-        scores = series.scores(n)
-    return forward_block(series.chains, stored.starts[n], scores, reduce)[0]
+def _recall(series: Series, stored: Stored, n: int, run: Callable) -> Forward:
+    """The messages of block n, stored or computed again."""
+    return stored.messages[n] if stored.messages else run(series, n, stored.starts[n])
 
 
 def _trace(
-    series: Series, stored: Stored, reduce: Callable, trace: Callable, progress: bool
+    series: Series, stored: Stored, run: Callable, trace: Callable, progress: bool
 ) -> Tensor:
     """A path, (..., T, M), that `trace(alpha, following)` finds block by block.
 
     One array, for the same reason as in `_store`.
     """
     path, following, end = None, None, series.num_steps
-    for n in _backwards(series, progress):
-        states = trace(_recall(series, stored, n, reduce), following)
+    for n in backwards(series, progress):
+        states = trace(_recall(series, stored, n, run).logs(series), following)
         if path is None:
             path = states.new_empty(*states.shape[:-2], end, states.shape[-1])
         start = end - states.shape[-2]
@@ -200,13 +182,11 @@ def _empty_marginals(series: Series) -> list[Tensor]:
     return [initial.new_empty(series.num_steps, size) for size in initial.shape]
 
 
-def _write_marginals(joint: Tensor, marginals: list[Tensor], start: int) -> None:
-    """Normalise joint scores (B, *S), and write each chain's share from row `start` on."""
-    probs = joint.flatten(1).softmax(-1).reshape(joint.shape)
-    for m, marginal in enumerate(marginals):
-        others = [1 + k for k in range(len(marginals)) if k != m]
-        share = probs.sum(others) if others else probs
-        marginal[start : start + len(share)] = share
+def _write(shares: list[Tensor], probs: list[Tensor], start: int) -> int:
+    """Write what is known of each chain in a block from row `start` on. Returns B."""
+    for share, whole in zip(shares, probs, strict=True):
+        whole[start : start + len(share)] = share
+    return len(shares[0])
 
 
 def _possible(series: Series, evidence: Tensor) -> Tensor:

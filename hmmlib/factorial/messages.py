@@ -43,7 +43,7 @@ def chains_of(
 
 def arrays_of(matrices: tuple[Tensor, ...]) -> Moves | None:
     """The transition matrices for the compiled loops, if these can read them."""
-    tables = [_as_array(matrix) for matrix in matrices]
+    tables = [as_array(matrix) for matrix in matrices]
     return None if any(table is None for table in tables) else moves_of(tables)
 
 
@@ -55,19 +55,19 @@ def forward_block(
     Args:
         start: (*S,), what enters the first step.
         scores: (B, *S), log p(x_t | z_t).
-        reduce: `logsumexp`, or `torch.amax` for the best path.
+        reduce: `logsumexp`, or `torch.amax` for the best path, which is not compiled here.
     """
-    arrays, best = chains.arrays, reduce is torch.amax
-    entering, said = _flat(start[None]), _flat(scores)
+    arrays = None if reduce is torch.amax else chains.arrays
+    entering, said = flat(start[None]), flat(scores)
     if arrays is None or entering is None or said is None:
         alpha = forward(Potentials(start, chains.log_matrices, scores), reduce)
         _refuse_forward_mode(alpha)
         return alpha, move(alpha[-1], chains.log_matrices, reduce)
     alpha, onward = np.empty_like(said), np.empty_like(entering[0])
     engines.chains.joint_forward(
-        entering[0], arrays.moves, arrays.least, arrays.sizes, said, best, alpha, onward
+        entering[0], arrays.moves, arrays.least, arrays.sizes, said, alpha, onward
     )
-    return _shaped(alpha, scores), _shaped(onward, start)
+    return shaped(alpha, scores), shaped(onward, start)
 
 
 def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +75,7 @@ def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
 
     `known` (B, *S) is log p(x_t | z_t), to whose last row beta of that step was added.
     """
-    arrays, said = chains.arrays, _flat(known)
+    arrays, said = chains.arrays, flat(known)
     if arrays is None or said is None:
         beta = backward(Potentials(known[0], chains.log_matrices, known))
         turned = [matrix.mT for matrix in chains.log_matrices]
@@ -84,7 +84,7 @@ def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
     engines.chains.joint_backward(
         arrays.turned, arrays.least, arrays.sizes, said, beta, onward
     )
-    return _shaped(beta, known), _shaped(onward, known[0])
+    return shaped(beta, known), shaped(onward, known[0])
 
 
 def best_states(chains: Chains, alpha: Tensor, following: Tensor | None) -> Tensor:
@@ -92,14 +92,14 @@ def best_states(chains: Chains, alpha: Tensor, following: Tensor | None) -> Tens
 
     `following` (M,) are the states of the step after the block, None if there is none.
     """
-    arrays, scores = chains.arrays, _flat(alpha.detach())
+    arrays, scores = chains.arrays, flat(alpha.detach())
     if arrays is None or scores is None:
         return chosen_states(chains, alpha, following, torch.argmax)
     after = np.full(len(arrays.sizes), -1)
     if following is not None:
         after = following.numpy()
     states = np.empty((len(scores), len(arrays.sizes)), dtype=np.int64)
-    engines.chains.joint_path(scores, arrays.moves[1], arrays.sizes, after, states)
+    engines.joint_best.joint_path(scores, arrays.moves[1], arrays.sizes, after, states)
     return torch.from_numpy(states)
 
 
@@ -114,7 +114,7 @@ def drawn_states(
 
     `following` (R, M) are the states of the step after the block, None if there is none.
     """
-    arrays, scores = chains.arrays, _flat(alpha.detach())
+    arrays, scores = chains.arrays, flat(alpha.detach())
     shape = num_samples, len(alpha)
     uniforms = torch.rand(shape, dtype=torch.float64, generator=generator)
     if arrays is None or scores is None:
@@ -159,7 +159,7 @@ def chosen_states(
     return torch.stack(path[::-1], dim=-2)
 
 
-def _as_array(values: Tensor) -> np.ndarray | None:
+def as_array(values: Tensor) -> np.ndarray | None:
     """The numbers of a tensor; None for one on another device, or with a gradient."""
     if values.device.type != "cpu" or (
         torch.is_grad_enabled() and values.requires_grad
@@ -174,20 +174,20 @@ def _as_array(values: Tensor) -> np.ndarray | None:
 def _refuse_forward_mode(values: Tensor) -> None:
     """Raise NotImplementedError in `torch.func.jvp`, whose derivative of log 0 is NaN."""
     on_cpu = values.device.type == "cpu"
-    if on_cpu and not values.requires_grad and _as_array(values) is None:
+    if on_cpu and not values.requires_grad and as_array(values) is None:
         raise NotImplementedError(
             "FactorialHMM: has no forward-mode derivative, needs reverse mode, such as"
             " torch.func.grad or torch.func.jacrev, in place of jvp and jacfwd"
         )
 
 
-def _flat(values: Tensor) -> np.ndarray | None:
-    """(B, *S) as (B, prod(S)) in float64; None as for `_as_array`."""
-    array = _as_array(values)
+def flat(values: Tensor) -> np.ndarray | None:
+    """(B, *S) as (B, prod(S)) in float64; None as for `as_array`."""
+    array = as_array(values)
     if array is None:
         return None
     return np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
 
 
-def _shaped(array: np.ndarray, like: Tensor) -> Tensor:
+def shaped(array: np.ndarray, like: Tensor) -> Tensor:
     return torch.from_numpy(array).to(like.dtype).reshape(like.shape)

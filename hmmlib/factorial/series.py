@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from hmmlib.emissions import log_likelihoods
+from hmmlib.emissions import log_likelihoods, lookup
 from hmmlib.factorial.checks import check_memory
 from hmmlib.factorial.messages import Chains
 from hmmlib.inputs import beside, from_labels
@@ -30,6 +30,9 @@ class Series(NamedTuple):
     score: Callable[[Tensor], Tensor]  #: log p(x_t | z_t) of a block, (B, *S)
     evidence: tuple[tuple[Tensor | None, ...], ...]
     """What else tells the states of each chain, of each block: M of None or (B, K_m)."""
+
+    gaussian: Tensor | None = None
+    """(2, prod(S)), mean and scale of a reading in each joint state; None: another family."""
 
     @property
     def num_steps(self) -> int:
@@ -63,11 +66,15 @@ def series_of(seen: Observed, chains: Chains, emission: Distribution) -> list[Se
         "a shorter series, mean_field or coordinate_ascent",
     )
     score = partial(log_likelihoods, emission, dtype=chains.log_initial.dtype)
+    table = lookup(emission, values)
+    gaussian = None if table is None or table.values is None else table.table
     found = []
     for name, row, end in zip(names, rows, ends, strict=True):
         blocks, *told = (_cut(x, end) for x in row)
         found.append(
-            Series(name, blocks, chains, score, tuple(zip(*told, strict=True)))
+            Series(
+                name, blocks, chains, score, tuple(zip(*told, strict=True)), gaussian
+            )
         )
     return found
 
