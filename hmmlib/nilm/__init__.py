@@ -10,6 +10,7 @@ From a model to an answer:
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
+* energies: the exact mean and variance of each appliance's energy
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
 * held_out, bootstrap: a house judged on days it has not seen; how far a score could be off
@@ -27,6 +28,7 @@ from hmmlib.nilm.appliances import (
 )
 from hmmlib.nilm.baselines import combinatorial_optimisation, mean_baseline
 from hmmlib.nilm.bootstrap import day_bootstrap
+from hmmlib.nilm.energies import energy_moments
 from hmmlib.nilm.held_out import (
     MOST_LOST,
     HeldOut,
@@ -77,6 +79,7 @@ __all__ = [
     "day_bootstrap",
     "disaggregate",
     "energy_kwh",
+    "energy_moments",
     "energy_scores",
     "energy_taken",
     "house_metrics",
