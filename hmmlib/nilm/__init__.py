@@ -39,6 +39,7 @@ from hmmlib.nilm.held_out import (
     judge_held_out,
 )
 from hmmlib.nilm.house import House
+from hmmlib.nilm.intervals import Widening, energy_intervals, learn_widening
 from hmmlib.nilm.live import LiveMeter
 from hmmlib.nilm.meters.faults import WATTS_OF_A_PLUG
 from hmmlib.nilm.meters.reader import read_meter
@@ -70,6 +71,7 @@ __all__ = [
     "House",
     "LiveMeter",
     "StateCounts",
+    "Widening",
     "aligned",
     "appliance_metrics",
     "best_path",
@@ -78,6 +80,7 @@ __all__ = [
     "combinatorial_optimisation",
     "day_bootstrap",
     "disaggregate",
+    "energy_intervals",
     "energy_kwh",
     "energy_moments",
     "energy_scores",
@@ -86,6 +89,7 @@ __all__ = [
     "judge_held_out",
     "learn_appliance",
     "learn_house",
+    "learn_widening",
     "long_run",
     "mean_baseline",
     "posterior_mean",
