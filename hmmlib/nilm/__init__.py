@@ -8,6 +8,8 @@ From a model to an answer:
 
 * house: appliances that are metered as one sum
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
+* network, remixing, state_network: a small neural network inside a house
+* splitting: the watts of each appliance, and energies with their uncertainty
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
 * energies: the exact mean and variance of each appliance's energy
@@ -45,6 +47,7 @@ from hmmlib.nilm.meters.faults import WATTS_OF_A_PLUG
 from hmmlib.nilm.meters.reader import read_meter
 from hmmlib.nilm.meters.series import check_power
 from hmmlib.nilm.metrics import aligned, appliance_metrics, energy_kwh, house_metrics
+from hmmlib.nilm.network import NetworkHouse, learn_network, network_alone
 from hmmlib.nilm.occupancy import long_run
 from hmmlib.nilm.simulation import simulate
 from hmmlib.nilm.splitting import (
@@ -70,6 +73,7 @@ __all__ = [
     "HeldOut",
     "House",
     "LiveMeter",
+    "NetworkHouse",
     "StateCounts",
     "Widening",
     "aligned",
@@ -89,9 +93,11 @@ __all__ = [
     "judge_held_out",
     "learn_appliance",
     "learn_house",
+    "learn_network",
     "learn_widening",
     "long_run",
     "mean_baseline",
+    "network_alone",
     "posterior_mean",
     "posterior_median",
     "read_meter",
