@@ -6,7 +6,14 @@ import pytest
 import torch
 from houses import a_house, simulated
 
-from hmmlib.nilm import REST, House, NetworkHouse, house_metrics, network_alone
+from hmmlib.nilm import (
+    REST,
+    House,
+    NetworkHouse,
+    disaggregate,
+    house_metrics,
+    network_alone,
+)
 from hmmlib.nilm.network import learn_network
 from hmmlib.nilm.remixing import ACTIVE, WINDOW, Recording, drawn, sources_of
 from hmmlib.nilm.state_network import LAYERS, new_network
@@ -17,6 +24,10 @@ STATES = {"kettle": 2, "heater": 2, REST: 3}
 def a_table(num_steps=3000, seed=0):
     power, truth = simulated(a_house(), num_steps, seed)
     return truth.clip(lower=0.0).assign(mains=power)
+
+
+def readings(power):
+    return torch.tensor(power.to_numpy())
 
 
 def briefly(**options):
@@ -95,7 +106,10 @@ def test_a_state_depends_on_the_readings_around_it_alone():
 
 
 def test_evidence_is_the_log_ratio_to_the_prior_times_the_weight():
-    house, power = briefly(weights={"kettle": 0.5, "heater": 0.0}), a_table().mains
+    house, power = (
+        briefly(weights={"kettle": 0.5, "heater": 0.0}),
+        readings(a_table().mains),
+    )
     kettle, heater, rest = house.evidence(power)
     assert heater is None and rest is None
     probs = (kettle / 0.5 + house.log_priors[0]).exp()
@@ -114,7 +128,7 @@ def test_priors_are_the_shares_of_the_states_in_training():
 
 
 def test_the_same_seed_gives_the_same_network():
-    power, stream = a_table().mains, torch.get_rng_state()
+    power, stream = readings(a_table().mains), torch.get_rng_state()
     first, again, other = briefly(seed=3), briefly(seed=3), briefly(seed=4)
     assert torch.equal(torch.get_rng_state(), stream)
     assert torch.equal(first.evidence(power)[0], again.evidence(power)[0])
@@ -130,20 +144,19 @@ def test_missing_readings_are_bridged(brief):
     house, power = brief, a_table().mains
     power = power.drop(power.index[100:200])
     power.iloc[300:400] = np.nan
-    evidence = house.evidence(power)
-    assert evidence[0].shape == (3000, 2) and evidence[0].isfinite().all()
-    assert network_alone(house, power).index.equals(power.index)
+    for watts in (network_alone(house, power), disaggregate(house, power)):
+        assert watts.index.equals(power.index) and watts.notna().all(axis=None)
 
 
 def test_a_meter_that_failed_for_a_day_is_no_state():
     table = a_table()
     table.loc[table.index[500:1500], "kettle"] = np.nan
     house = learn_network(table, STATES, num_batches=2, house=a_house())
-    assert house.evidence(table.mains)[0].isfinite().all()
+    assert house.evidence(readings(table.mains))[0].isfinite().all()
 
 
 def test_a_saved_network_comes_back_to_the_last_bit(brief, tmp_path):
-    house, power = brief, a_table().mains
+    house, power = brief, readings(a_table().mains)
     house.save(tmp_path / "house.json")
     loaded = NetworkHouse.load(tmp_path / "house.json")
     for name in ("names", "step", "weights", "num_batches"):
@@ -186,20 +199,11 @@ def learned():
     return learn_network(table, states, num_batches=80)
 
 
-def score(house, power, evidence=None):
-    smoothed = house.model.smooth(torch.tensor(power.to_numpy()), evidence=evidence)
-    watts = {
-        name: house.appliances[name].emission.loc[probs.argmax(-1)].numpy()
-        for name, probs in zip(house.names, smoothed.smoothed_probs, strict=True)
-    }
-    return pd.DataFrame(watts, index=power.index)
-
-
 def test_the_network_tells_what_a_markov_chain_cannot(learned):
     table = once_or_three_times(5000, seed=1)
     power, truth = table.mains, table[["once", "thrice"]]
-    inside = score(learned, power, learned.evidence(power))
-    chains = score(learned, power)
+    inside = disaggregate(learned, power)
+    chains = disaggregate(House(learned.appliances, learned.step), power)
     assert correct(inside, truth) > correct(chains, truth) + 0.1
     assert correct(network_alone(learned, power), truth) > correct(chains, truth)
 
@@ -208,7 +212,7 @@ def test_the_chains_tell_what_a_hurried_network_cannot():
     power, truth = simulated(a_house(), 3000, 1)
     truth = truth[["kettle", "heater"]]
     house = briefly(num_batches=20)
-    inside = score(house, power, house.evidence(power))
+    inside = disaggregate(house, power)
     assert correct(inside, truth) > correct(network_alone(house, power), truth) + 0.02
 
 

@@ -17,7 +17,6 @@ import torch
 from torch import Generator, Tensor
 
 from hmmlib.checks import as_count, as_kind, as_number, as_seed
-from hmmlib.emissions import parameters
 from hmmlib.hmm import HMM
 from hmmlib.nilm.house import House
 from hmmlib.nilm.meters.faults import without_faults
@@ -54,15 +53,13 @@ class NetworkHouse(House):
     weights: Mapping[str, float]  #: one for each appliance
     num_batches: int = 0  #: of training
 
-    def evidence(self, power: pd.Series) -> tuple[Tensor | None, ...]:
+    def evidence(self, values: Tensor) -> tuple[Tensor | None, ...]:
         """weight · (log p(z_t^m | mains) − log p(z^m)), (T, K_m) for each chain.
 
-        None for the rest, and where the weight is 0. T are the steps of `check_power(power)`.
-
-        Raises:
-            ValueError: `check_power(power, house.step)` refuses the readings.
+        `values` (T,) are the mains, NaN where missing. None for the rest, and where the
+        weight is 0.
         """
-        told = self.log_probs(power)
+        told = self.log_probs(values)
         priors = dict(zip(told, self.log_priors, strict=True))
         return tuple(
             self.weights[name] * (told[name] - priors[name])
@@ -71,15 +68,10 @@ class NetworkHouse(House):
             for name in self.names
         )
 
-    def log_probs(self, power: pd.Series) -> dict[str, Tensor]:
-        """log p(z_t^m | mains), (T, K_m) by name of the appliance: the network alone.
-
-        Raises:
-            ValueError: `check_power(power, house.step)` refuses the readings.
-        """
-        readings = check_power(power, self.step).to_numpy(copy=True)
+    def log_probs(self, values: Tensor) -> dict[str, Tensor]:
+        """log p(z_t^m | mains (T,)), (T, K_m) by appliance: what the network alone tells."""
         with torch.no_grad():
-            told = self.network(torch.as_tensor(readings, dtype=torch.float32)[None])
+            told = self.network(torch.as_tensor(values, dtype=torch.float32)[None])
         names = appliances_of(self)
         return {name: each[0].double() for name, each in zip(names, told, strict=True)}
 
@@ -179,10 +171,15 @@ def network_alone(house: NetworkHouse, power: pd.Series) -> pd.DataFrame:
     Raises:
         ValueError: `check_power(power, house.step)` refuses the readings.
     """
-    told = as_kind("house", house, NetworkHouse).log_probs(power)
-    watts = {name: _median(house, name, each.exp()) for name, each in told.items()}
-    index = check_power(power, house.step).index
-    return pd.DataFrame(watts, index=index).loc[power.index]
+    readings = check_power(power, as_kind("house", house, NetworkHouse).step)
+    told = house.log_probs(torch.as_tensor(readings.to_numpy(copy=True)))
+    watts = {}
+    for name, log_probs in told.items():
+        levels = house.levels[house.names.index(name)]
+        order = levels.argsort()
+        below = (log_probs.exp()[:, order].cumsum(-1) < 0.5).sum(-1)
+        watts[name] = levels[order][below.clamp(max=len(levels) - 1)].numpy()
+    return pd.DataFrame(watts, index=readings.index).loc[power.index]
 
 
 def appliances_of(house: House) -> list[str]:
@@ -226,14 +223,6 @@ def _readings(table: pd.DataFrame, name: str, step: pd.Timedelta) -> Tensor:
         warnings.simplefilter("ignore")
         power = without_faults(power)
     return torch.as_tensor(power.to_numpy(copy=True))
-
-
-def _median(house: House, name: str, probs: Tensor) -> np.ndarray:
-    """The median of an appliance's level, (T,), from its states' probabilities (T, K)."""
-    level = parameters(house.appliances[name].emission)["loc"]
-    order = level.argsort()
-    below = (probs[:, order].cumsum(-1) < 0.5).sum(-1)
-    return level[order][below.clamp(max=len(order) - 1)].numpy()
 
 
 def _check_names(house: House, num_states: Mapping[str, int]) -> None:
