@@ -9,7 +9,6 @@ From a model to an answer:
 * house: appliances that are metered as one sum
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
 * network, remixing, state_network: a small neural network inside a house
-* splitting: the watts of each appliance, and energies with their uncertainty
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
 * energies: the exact mean and variance of each appliance's energy
