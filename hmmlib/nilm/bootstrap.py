@@ -41,14 +41,12 @@ def day_bootstrap(
     level = as_number("level", level, "a share between 0 and 1", lambda x: 0 < x < 1)
     num_draws, seed = as_count("num_draws", num_draws), as_seed(seed)
     tables = [*estimates, truth]
-    days = _days(tables)
+    days, step = _days(tables), _step(truth.index)
     random, drawn = np.random.default_rng(seed), []
     for _ in range(num_draws):
         chosen = random.integers(len(days), size=len(days))
         rows = np.concatenate([days[day] for day in chosen])
-        stamps = pd.date_range(
-            truth.index[0], periods=len(rows), freq=_step(truth.index)
-        )
+        stamps = pd.date_range(truth.index[0], periods=len(rows), freq=step)
         drawn.append(measure(*(table.iloc[rows].set_axis(stamps) for table in tables)))
     low, high = (
         pd.DataFrame(drawn).quantile([(1 - level) / 2, (1 + level) / 2]).to_numpy()
