@@ -81,6 +81,19 @@ def test_moves_that_hardly_happen(rare):
     assert not all(from_blocks(model, x)) or rare > 1e-100
 
 
+@pytest.mark.parametrize(("rare", "stays"), [(1e-240, True), (1e-160, False)])
+def test_an_outlier_against_two_moves_that_hardly_happen(rare, stays):
+    """800 nats against 1105 or 737; what is lost beside the other is below 1e-300."""
+    moves = torch.tensor([[1.0, rare], [rare, 1.0]], dtype=torch.float64)
+    levels = additive_gaussian([[0.0, 100.0], [0.0]], 1.0)
+    model = FactorialHMM(([0.5, 0.5], [1.0]), (moves, [[1.0]]), levels)
+    x = torch.zeros(21).double()
+    x[10] = 58.0
+    assert_equal(model, x)
+    assert model.smooth(x).smoothed_probs[0][10, 0].round() == stays
+    assert not all(from_blocks(model, x))
+
+
 def test_logarithms_step_in_for_single_blocks():
     """Forbidden moves are no harm while no state falls far behind."""
     model = house(0.0, scale=100.0)
