@@ -24,7 +24,9 @@ def simulated_against_real():
     table[nilm.REST] = (table["mains"] - together).clip(lower=0)
     num_states = {"kitchen": 4, "laundry": 6, "heater": 3, nilm.REST: 12}
     january = table.loc["2008-01-07":"2008-02-03"]
-    house = nilm.learn_house(january, num_states, knee=60, floor=60 / 6**0.5)
+    house = nilm.learn_house(
+        january, num_states, knee=60, num_iters=100, floor=60 / 6**0.5
+    )
     made = nilm.simulate(house, 14 * 1440, seed=0)
     real = table.loc["2008-02-18":"2008-03-02"]
     scores, errors = [], []
