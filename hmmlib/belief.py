@@ -213,11 +213,11 @@ def belief_of(
         initial = np.zeros(())
         for probs in map(as_array, initial_probs):
             initial = initial[..., None] + np.log(probs)
-    sizes, moves, turned, least, _ = moves_of([as_array(each) for each in matrices])
+    sizes, moves, turned, apart, _ = moves_of([as_array(each) for each in matrices])
     return first_belief(
         initial.reshape(-1),
-        lambda message, _: moved(message, moves, least, sizes),
-        lambda onward, _: moved(onward, turned, least, sizes),
+        lambda message, _: moved(message, moves, apart, sizes),
+        lambda onward, _: moved(onward, turned, apart, sizes),
         emission,
         symbols,
         lag,
@@ -243,8 +243,8 @@ def _driven(
         scores = np.where(forbidden, -np.inf, weights @ as_array(inputs))
         odds = np.exp(scores - scores.max(1, keepdims=True))
         matrix = odds / odds.sum(1, keepdims=True)
-        sizes, moves, backwards, least, _ = moves_of([matrix])
-        return moved(message, backwards if turned else moves, least, sizes)
+        sizes, moves, backwards, apart, _ = moves_of([matrix])
+        return moved(message, backwards if turned else moves, apart, sizes)
 
     with np.errstate(divide="ignore"):
         initial = np.log(initial_probs)

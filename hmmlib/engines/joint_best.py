@@ -68,6 +68,8 @@ def joint_best_of_chain(message, entered, matrix, size, after):
                     entered[b, j, a] = -np.inf
             for i in range(size % 2, size, 2):
                 v, w = matrix[i, j], matrix[i + 1, j]
+                if max(v, w) == -np.inf:
+                    continue
                 for a in range(after):
                     score = max(message[b, i, a] + v, message[b, i + 1, a] + w)
                     entered[b, j, a] = max(entered[b, j, a], score)

@@ -48,20 +48,15 @@ def joint_evidence(evidence, sizes, sums):
 
 @compiled
 def joint_likelihoods(reading, t, sizes, spare, likely):
-    """p(x_t | z_t) divided by the largest, (S,); the logarithms of the largest and the least.
-
-    The least of those that are not 0, relative to the largest. Where all are 0, the largest
-    is -inf.
-    """
+    """p(x_t | z_t) divided by the largest, (S,); its logarithm, -inf where all are 0."""
     joint_scores(reading, t, sizes, spare, likely)
-    top, low = -np.inf, 0.0
+    top = -np.inf
     for s in range(len(likely)):
         top = max(top, likely[s])
     if top == -np.inf:
         likely[:] = 0.0
-        return top, low
+        return top
     for s in range(len(likely)):
         likely[s] -= top
-        low = min(low, likely[s] if likely[s] > -np.inf else 0.0)
     exponentiate(likely)
-    return top, low
+    return top

@@ -4,92 +4,77 @@ Letters and axes as in `hmmlib.engines.chains`: S = prod(sizes) joint states, B 
 block, M chains of up to K states.
 
 A message is a probability for each joint state, divided by its sum at each step. An entry
-that is too small for a float is lost. That is harmless where every joint state is refilled
-from any other and the sum is not small; where it may not be harmless, the loops say so, and
-the block is computed with logarithms, by `hmmlib.engines.chains`.
+that is too small for a float is lost. That is harmless, since these loops are for chains without
+forbidden moves, where every joint state is refilled from any other, unless the sum is small;
+then the loops say so, and the block is computed with logarithms, by `hmmlib.engines.chains`.
 """
 
 import numpy as np
 
-from hmmlib.engines.chains import SMALLEST, first_half, joint_sums, lowest_of
+from hmmlib.engines.chains import first_half, joint_sums
 from hmmlib.engines.joint_reading import joint_likelihoods, steps_of
 from hmmlib.engines.numbers import exponentiate, max_finite
 from hmmlib.jit import compiled
 
-LOW = -600.0  # exp of it is nothing lost
 LEAST_JOINT = 1e-250  # a posterior whose sum is above it has lost nothing that counts
 
 
 @compiled
-def forward_sums(start, moves, least, enough, sizes, reading, alpha, likely, onward):
+def forward_sums(start, moves, enough, sizes, reading, alpha, likely, onward):
     """alpha of a block. Returns log p(x of this block | blocks before), and: is it exact?
 
     start   (S,)             log p(z_1 | blocks before), up to a constant, which is added
     moves   (M, K, K)        transitions, of which (sizes[m], sizes[m]) count
-    least, enough            of `hmmlib.engines.moves.Moves`
+    enough  float            of `hmmlib.engines.moves.Moves`
     alpha   (B or 1, S) out  p(z_t | x_{1:t}) times a factor of its step; of one row only,
                              the last step
     likely  (B or 1, S) out  p(x_t | z_t), divided by the largest
     onward  (S,)        out  log p(z | x_{1:B}) of the step after the block
     """
-    evidence, total, fine = max_finite(start), 1.0, True
+    evidence, total = max_finite(start), 1.0
     message, spare = start - evidence, np.empty_like(start)
-    if least > 0.0:
-        fine = lowest_of(message) > LOW
     exponentiate(message)
     for t in range(steps_of(reading)):
         here, said = alpha[t % len(alpha)], likely[t % len(likely)]
-        top, low = joint_likelihoods(reading, t, sizes, here, said)
-        factor, total, lowest = 1.0 / total, 0.0, 1.0
+        top = joint_likelihoods(reading, t, sizes, here, said)
+        factor, total = 1.0 / total, 0.0
         for s in range(len(message)):
             here[s] = message[s] * factor * said[s]
             total += here[s]
-        if least > 0.0:
-            for s in range(len(message)):
-                possible = message[s] > 0.0 and said[s] > 0.0
-                lowest = min(lowest, here[s] if possible else 1.0)
-            fine &= low > LOW and lowest > SMALLEST / least
-        if not fine or not total > enough:
+        if not total > enough:
             return -np.inf, False
         evidence += np.log(total) + top
         message[:] = here
-        message, spare = joint_sums(message, spare, moves, sizes)
+        message, spare = joint_sums(message, spare, moves, sizes, 0)
     for s in range(len(onward)):
         onward[s] = np.log(message[s] / total)
     return evidence, True
 
 
 @compiled
-def backward_sums(after, moves, least, enough, sizes, alpha, likely, shares, before):
+def backward_sums(after, moves, enough, sizes, alpha, likely, shares, before):
     """Posteriors of each chain in a block. Returns whether they are exact.
 
     after   (S,)          log p(x of later blocks | z_B), up to a constant
-    moves, least, enough  as above, `moves` transposed
+    moves, enough         as above, `moves` transposed
     alpha, likely  (B, S)
     shares  (B, sum(sizes))  out  p(z_t^m | x), one chain beside the other
     before  (S,)             out  log p(x of this block and later ones | z_0), up to a constant
     """
-    message, spare, fine = after - max_finite(after), np.empty_like(after), True
-    if least > 0.0:
-        fine = lowest_of(message) > LOW
+    message, spare = after - max_finite(after), np.empty_like(after)
     exponentiate(message)
     total = 1.0
     for t in range(len(likely) - 1, -1, -1):
-        factor, total, lowest = 1.0 / total, 0.0, 1.0
+        factor, total = 1.0 / total, 0.0
         for s in range(len(message)):
             message[s] *= factor
-        fine &= joint_shares(alpha[t], message, sizes, shares[t]) > LEAST_JOINT
+        joint = joint_shares(alpha[t], message, sizes, shares[t])
         for s in range(len(message)):
             spare[s] = message[s] * likely[t, s]
             total += spare[s]
-        if least > 0.0:
-            for s in range(len(message)):
-                possible = message[s] > 0.0 and likely[t, s] > 0.0
-                lowest = min(lowest, spare[s] if possible else 1.0)
-            fine &= lowest > SMALLEST / least
-        if not fine or not total > enough:
+        if not joint > LEAST_JOINT or not total > enough:
             return False
-        message, spare = joint_sums(spare, message, moves, sizes)
+        message, spare = joint_sums(spare, message, moves, sizes, 0)
     for s in range(len(before)):
         before[s] = np.log(message[s] / total)
     return True

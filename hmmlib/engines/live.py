@@ -12,10 +12,10 @@ from hmmlib.jit import compiled
 
 
 @compiled
-def moved(message, moves, least, sizes):
+def moved(message, moves, apart, sizes):
     """log sum_i exp(message[i]) A[i, j] for each joint state j."""
     entered = message.copy()
-    joint_move(entered, np.empty_like(message), moves, least, sizes)
+    joint_move(entered, np.empty_like(message), moves, apart, sizes)
     return entered
 
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-TINY = 1e-300  # what moves that are less probable together count as
 LOST = 1e-270  # a small share of it, 1e-20, is as small as 1e6 entries that floats cannot hold
 REFILLED = 1e-250  # with joint moves above it, each state is refilled from any other
 
@@ -16,13 +15,13 @@ class Moves(NamedTuple):
     sizes: np.ndarray  #: (M,)
     moves: np.ndarray  #: (2, M, K, K), and their logarithms
     turned: np.ndarray  #: the same, each matrix transposed
-    least: float
-    """The least probable joint move that is not forbidden; 0 if every state is refilled from
-    any other, so that sums of probabilities are exact."""
+    apart: int
+    """How many of the first chains move apart: up to the last one that has forbidden moves,
+    so that the others refill each state from any other."""
     enough: float
-    """If every state is refilled from any other: what the sum of a message must not fall
-    below. The entries that are lost then, below 1e-300, are a share of 1e-20 at most of what
-    the states are refilled with. Else 0."""
+    """What the sum of a message must not fall below, if no chain moves apart. The entries
+    that are lost then, below 1e-300, are a share of 1e-20 at most of what the states are
+    refilled with."""
 
 
 def moves_of(matrices: Sequence[np.ndarray]) -> Moves:
@@ -34,11 +33,10 @@ def moves_of(matrices: Sequence[np.ndarray]) -> Moves:
     with np.errstate(divide="ignore"):
         moves[1] = np.log(moves[0])
     turned = np.ascontiguousarray(moves.swapaxes(2, 3))
-    least = np.prod([matrix[matrix > 0].min() for matrix in matrices])
-    dense = all(matrix.all() for matrix in matrices) and least > REFILLED
-    if dense:
-        return Moves(sizes, moves, turned, 0.0, LOST / least)
-    return Moves(sizes, moves, turned, max(least, TINY), 0.0)
+    # The least probable joint move of the last chain, of the last two, and so on
+    least = np.cumprod([matrix.min() for matrix in matrices[::-1]])
+    apart = int((least <= REFILLED).sum())
+    return Moves(sizes, moves, turned, apart, LOST / max(least[-1], REFILLED))
 
 
 class Reading(NamedTuple):

@@ -65,7 +65,7 @@ def forward_block(
         return alpha, move(alpha[-1], chains.log_matrices, reduce)
     alpha, onward = np.empty_like(said), np.empty_like(entering[0])
     engines.chains.joint_forward(
-        entering[0], arrays.moves, arrays.least, arrays.sizes, said, alpha, onward
+        entering[0], arrays.moves, arrays.apart, arrays.sizes, said, alpha, onward
     )
     return shaped(alpha, scores), shaped(onward, start)
 
@@ -82,7 +82,7 @@ def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
         return beta, move(known[0] + beta[0], turned, logsumexp)
     beta, onward = np.empty_like(said), np.empty(said.shape[1])
     engines.chains.joint_backward(
-        arrays.turned, arrays.least, arrays.sizes, said, beta, onward
+        arrays.turned, arrays.apart, arrays.sizes, said, beta, onward
     )
     return shaped(beta, known), shaped(onward, known[0])
 

@@ -1,7 +1,8 @@
 """One block of a series, forwards or backwards: compiled where that serves, else in PyTorch.
 
 Compiled sums over paths are of scaled probabilities, `hmmlib.engines.joint_smooth`; of
-logarithms, `hmmlib.factorial.messages`, where probabilities might have lost something.
+logarithms, `hmmlib.factorial.messages`, where moves are forbidden and where probabilities
+might have lost something.
 
 Letters: B steps of a block, S = (K_1, ..., K_M) joint states.
 """
@@ -47,7 +48,7 @@ def sums(series: Series, n: int, start: Tensor, keep: bool = True) -> Forward:
         reading_of(series, n),
         flat(start[None]),
     )
-    if reading is not None and entering is not None:
+    if reading is not None and entering is not None and not arrays.apart:
         rows = len(series.blocks[n]) if keep else 1
         alpha, likely = np.empty((2, rows, entering.shape[1]))
         onward = np.empty(entering.shape[1])
@@ -154,7 +155,7 @@ def _padded(evidence, num_steps: int, sizes: np.ndarray) -> np.ndarray | None:
 
 
 def _moves(arrays: Moves, moves: np.ndarray) -> tuple:
-    return moves[0], arrays.least, arrays.enough, arrays.sizes
+    return moves[0], arrays.enough, arrays.sizes
 
 
 def _shifted(alpha: Tensor, onward: Tensor, reduce: Callable) -> Forward:
