@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from hmmlib import engines
 from hmmlib.engines.moves import moves_of
 from hmmlib.factorial import FactorialHMM, additive_gaussian
-from torch.testing import assert_close
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 

@@ -12,6 +12,7 @@ From a model to an answer:
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
 * energies: the exact mean and variance of each appliance's energy
+* stages: appliances whose stays last, such as a cycle of a minimum length
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
 * held_out, bootstrap: a house judged on days it has not seen; how far a score could be off
@@ -56,6 +57,7 @@ from hmmlib.nilm.splitting import (
     posterior_median,
     sample_energy,
 )
+from hmmlib.nilm.stages import compare_stages, learn_stages, staged, stays_of
 from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "check_power",
     "choose_num_states",
     "combinatorial_optimisation",
+    "compare_stages",
     "day_bootstrap",
     "disaggregate",
     "energy_intervals",
@@ -93,6 +96,7 @@ __all__ = [
     "learn_appliance",
     "learn_house",
     "learn_network",
+    "learn_stages",
     "learn_widening",
     "long_run",
     "mean_baseline",
@@ -102,4 +106,6 @@ __all__ = [
     "read_meter",
     "sample_energy",
     "simulate",
+    "staged",
+    "stays_of",
 ]
