@@ -1,0 +1,86 @@
+"""Moves that depend on the hour of the day, of one appliance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.distributions import Normal
+from torch.testing import assert_close
+
+from hmmlib import HMM
+from hmmlib.nilm.hours import by_hour, compare_hours, hours_of, learn_hours
+from hmmlib.transitions import SoftmaxTransitions
+
+
+def kettle(switched_on=0.01):
+    moves = [[1 - switched_on, switched_on], [0.3, 0.7]]
+    watts = torch.tensor([0.0, 2000.0], dtype=torch.float64)
+    return HMM([0.9, 0.1], moves, Normal(watts, torch.full_like(watts, 20.0)))
+
+
+def week(rates, seed, days=14):
+    """A kettle that is switched on with the rate of the hour."""
+    random = np.random.default_rng(seed)
+    index = pd.date_range("2026-03-02", periods=days * 1440, freq="min")
+    on, watts = False, []
+    for hour in index.hour:
+        on = random.random() < (0.7 if on else rates[hour])
+        watts.append(2000.0 if on else 0.0)
+    return pd.Series(watts, index)
+
+
+def test_hours_are_those_of_the_clock_on_the_wall():
+    stamps = pd.date_range("2026-03-29", periods=4, freq="h", tz="Europe/London")
+    assert hours_of(stamps).argmax(1).tolist() == [0, 2, 3, 4]  # summer time begins
+    assert (hours_of(stamps).sum(1) == 1).all()
+
+
+def test_each_hour_has_the_moves_that_were_counted():
+    counts = np.zeros((24, 2, 2))
+    counts[7, 0] = [30, 10]
+    hmm = by_hour(kettle(), counts, strength=60.0)
+    moves = hmm.transition_matrix.log_probs(torch.eye(24)).exp()
+    assert_close(moves[7, 0, 1].item(), (10 + 60 * 0.01) / 100, rtol=1e-6, atol=0)
+    assert_close(moves[8], kettle().transition_matrix.to(moves))
+    assert_close(moves[7, 1], kettle().transition_matrix[1].to(moves))
+
+
+def test_a_move_that_is_impossible_stays_so():
+    watts = Normal(torch.zeros(2), torch.ones(2))
+    hmm = HMM([1.0, 0.0], [[0.5, 0.5], [1.0, 0.0]], watts)
+    moves = by_hour(hmm, np.zeros((24, 2, 2)), 1.0).transition_matrix
+    assert moves.forbidden.tolist() == [[False, False], [False, True]]
+
+
+def test_hours_are_learned_where_there_are_some():
+    """Breakfast at 7, and nothing at night; and a kettle that knows no hours."""
+    rates = np.full(24, 0.001)
+    rates[7] = 0.2
+    power = week(rates, seed=0)
+    table = compare_hours(kettle(), power)
+    assert table["gain"].max() > 5
+    learned = learn_hours(kettle(), power)
+    moves = learned.transition_matrix.log_probs(torch.eye(24)).exp()
+    assert moves[7, 0, 1] > 0.1 > 0.01 > moves[3, 0, 1]
+    x = torch.as_tensor(power.to_numpy(copy=True))
+    gained = learned.log_likelihood(x, inputs=hours_of(power.index))
+    assert gained > kettle().log_likelihood(x)
+    steady = week(np.full(24, 0.005), seed=1)
+    assert not isinstance(
+        learn_hours(kettle(), steady).transition_matrix, SoftmaxTransitions
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: by_hour(kettle(), np.zeros((24, 2, 2)), 0.0), "strength"),
+        (lambda: by_hour(kettle(), np.zeros((12, 2, 2)), 1.0), "needs .24, 2, 2"),
+        (lambda: compare_hours(kettle(), week(np.zeros(24), 0, days=3)), "3 days"),
+        (lambda: hours_of([7, 8]), "index"),
+        (lambda: by_hour(by_hour(kettle(), np.zeros((24, 2, 2)), 1.0), 0, 1), "inputs"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
