@@ -202,55 +202,37 @@ def belief_of(
 ) -> Belief:
     """The belief before the first observation, from M of (K_m,) and M of (K_m, K_m).
 
-    `SoftmaxTransitions` in the place of the matrix of one chain.
+    Or `SoftmaxTransitions` in the place of a matrix.
     """
     from hmmlib.engines.live import moved
 
-    if isinstance(matrices[0], SoftmaxTransitions):
-        given = as_array(initial_probs[0]), matrices[0], emission, symbols, lag
-        return _driven(*given, initial_probs[0].dtype)
     with np.errstate(divide="ignore"):
         initial = np.zeros(())
         for probs in map(as_array, initial_probs):
             initial = initial[..., None] + np.log(probs)
-    sizes, moves, turned, apart, _ = moves_of([as_array(each) for each in matrices])
-    return first_belief(
-        initial.reshape(-1),
-        lambda message, _: moved(message, moves, apart, sizes),
-        lambda onward, _: moved(onward, turned, apart, sizes),
-        emission,
-        symbols,
-        lag,
-        initial_probs[0].dtype,
-    )
+    driven = [x for x in matrices if isinstance(x, SoftmaxTransitions)]
+    fixed = None if driven else moves_of([as_array(each) for each in matrices])
+
+    def move(message: np.ndarray, inputs: Tensor | None, turned: bool = False):
+        found = fixed or moves_of([_at(each, inputs) for each in matrices])
+        each = (found.turned if turned else found.moves)[0]
+        return moved(message, each, found.apart, found.sizes)
+
+    turn = partial(move, turned=True)
+    num, dtype = max((x.num_inputs for x in driven), default=0), initial_probs[0].dtype
+    given = initial.reshape(-1), move, turn, emission, symbols, lag, dtype, num
+    return first_belief(*given)
 
 
-def _driven(
-    initial_probs: np.ndarray,
-    transitions: SoftmaxTransitions,
-    emission: Distribution,
-    symbols: Sequence[str] | None,
-    lag: int,
-    dtype: torch.dtype,
-) -> Belief:
-    """The belief before the first observation, of one chain whose moves inputs drive."""
-    from hmmlib.engines.live import moved
-
+def _at(transitions: Tensor | SoftmaxTransitions, inputs: Tensor) -> np.ndarray:
+    """The matrix (K, K) at one step."""
+    if not isinstance(transitions, SoftmaxTransitions):
+        return as_array(transitions)
     forbidden = transitions.forbidden.cpu().numpy()
     weights = np.where(forbidden[..., None], 0.0, as_array(transitions.weights))
-
-    def move(message: np.ndarray, inputs: Tensor, turned: bool = False) -> np.ndarray:
-        scores = np.where(forbidden, -np.inf, weights @ as_array(inputs))
-        odds = np.exp(scores - scores.max(1, keepdims=True))
-        matrix = odds / odds.sum(1, keepdims=True)
-        sizes, moves, backwards, apart, _ = moves_of([matrix])
-        return moved(message, backwards if turned else moves, apart, sizes)
-
-    with np.errstate(divide="ignore"):
-        initial = np.log(initial_probs)
-    turn = partial(move, turned=True)
-    num = transitions.num_inputs
-    return first_belief(initial, move, turn, emission, symbols, lag, dtype, num)
+    scores = np.where(forbidden, -np.inf, weights @ as_array(inputs))
+    odds = np.exp(scores - scores.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
 
 
 def first_belief(

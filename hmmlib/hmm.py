@@ -29,7 +29,14 @@ from hmmlib.sampling import Sample, ancestral
 from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
 from hmmlib.summary import as_text
-from hmmlib.transitions import SoftmaxTransitions, as_transitions, at_rest, check_inputs
+from hmmlib.transitions import (
+    SoftmaxTransitions,
+    as_transitions,
+    at_rest,
+    check_inputs,
+    restored,
+    stored,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -293,18 +300,14 @@ class HMM:
 
     def content(self) -> dict:
         """What `save` writes, by name."""
-        content, matrix = dict(vars(self)), self.transition_matrix
-        return content | (
-            {} if type(matrix) is Tensor else {"transition_matrix": vars(matrix)}
-        )
+        return vars(self) | {"transition_matrix": stored(self.transition_matrix)}
 
     @classmethod
     def of_content(cls, content: dict) -> "HMM":
         """The model of what `content` returned."""
         symbols = content["symbols"]
         names = None if symbols is None else tuple(symbols)
-        matrix = content["transition_matrix"]
-        matrix = matrix if type(matrix) is Tensor else SoftmaxTransitions(**matrix)
+        matrix = restored(content["transition_matrix"])
         return cls.of_checked(
             **content | {"symbols": names, "transition_matrix": matrix}
         )

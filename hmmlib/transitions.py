@@ -143,6 +143,16 @@ def as_transitions(matrix, num_states: int) -> Tensor | SoftmaxTransitions:
     return matrix
 
 
+def stored(transitions: Tensor | SoftmaxTransitions) -> Tensor | dict:
+    """What `hmmlib.storage` writes."""
+    return transitions if isinstance(transitions, Tensor) else vars(transitions)
+
+
+def restored(content: Tensor | dict) -> Tensor | SoftmaxTransitions:
+    """The moves of what `stored` returned."""
+    return content if isinstance(content, Tensor) else SoftmaxTransitions(**content)
+
+
 def at_rest(transitions: Tensor | SoftmaxTransitions) -> Tensor:
     """The (K, K) matrix. Raises ValueError where inputs drive the moves."""
     if isinstance(transitions, SoftmaxTransitions):

@@ -17,12 +17,14 @@ LONG = 20  # entries below which an innermost loop is short
 
 
 @compiled
-def joint_forward(start, moves, apart, sizes, scores, messages, onward):
+def joint_forward(start, moves, kinds, apart, sizes, scores, messages, onward):
     """alpha of a block: alpha[t] = move(alpha[t-1]) + scores[t], and moved on once more.
 
     start     (S,)           move(alpha[-1]): what enters the first step of the block
-    moves     (2, M, K, K)   transitions, of which (sizes[m], sizes[m]) count, and their
-                             logarithms
+    moves     (H, 2, M, K, K) transitions, of which (sizes[m], sizes[m]) count, and their
+                             logarithms, of each kind of step
+    kinds     (B + 1,)       the kind of the step before the block, and of its steps: of the
+                             move that leaves it
     apart     int            how many of the first chains move as `hmmlib.engines.rows` says
     scores    (B, S)         log p(x_t | z_t)
     messages  (B, S)   out   log p(x_{1:t}, z_t)
@@ -34,14 +36,14 @@ def joint_forward(start, moves, apart, sizes, scores, messages, onward):
         for s in range(len(start)):
             onward[s] += scores[t, s]
             messages[t, s] = onward[s]
-        joint_move(onward, spare, moves, apart, sizes)
+        joint_move(onward, spare, moves[kinds[t + 1]], apart, sizes)
 
 
 @compiled
-def joint_backward(moves, apart, sizes, known, messages, onward):
+def joint_backward(moves, kinds, apart, sizes, known, messages, onward):
     """beta of a block: beta[t] = move(known[t+1] + beta[t+1]), and that of the step before.
 
-    moves, apart             as above, transposed
+    moves, kinds, apart      as above, `moves` transposed
     known     (B, S)         log p(x_t | z_t); in the last row, beta of that step is added
     messages  (B, S)   out   beta[t], with 0 in the last row
     onward    (S,)     out   beta of the last step of the block before
@@ -51,7 +53,7 @@ def joint_backward(moves, apart, sizes, known, messages, onward):
     for t in range(len(known) - 1, -1, -1):
         messages[t] = onward
         onward += known[t]
-        joint_move(onward, spare, moves, apart, sizes)
+        joint_move(onward, spare, moves[kinds[t]], apart, sizes)
 
 
 @compiled

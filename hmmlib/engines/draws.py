@@ -56,11 +56,11 @@ def draws(log_transitions, alpha, in_logs, lengths, uniforms, first, last, state
 
 
 @compiled
-def joint_draws(messages, moves, sizes, following, uniforms, states):
+def joint_draws(messages, moves, kinds, sizes, following, uniforms, states):
     """Joint paths of M chains through a block of B steps.
 
     messages   (B, S)         log p(x_{1:t}, z_t), up to a constant for each step
-    moves      (2, M, K, K)   transitions, and their logarithms
+    moves, kinds              as in `hmmlib.engines.chains.joint_forward`
     following  (R, M)         the states of the step after the block; -1 if there is none
     uniforms   (R, B)         independent, uniform on [0, 1)
     states     (R, B, M) out  the paths
@@ -78,10 +78,11 @@ def joint_draws(messages, moves, sizes, following, uniforms, states):
         for s in range(num_states):
             table[s] = messages[t, s] - top
         exponentiate(table)
+        matrices = moves[kinds[t + 1], 1]
         for r in range(len(states)):
             if chosen[r, 0] >= 0:
-                leading_to(moves[1, :half], sizes[:half], chosen[r, :half], left)
-                leading_to(moves[1, half:], sizes[half:], chosen[r, half:], right)
+                leading_to(matrices[:half], sizes[:half], chosen[r, :half], left)
+                leading_to(matrices[half:], sizes[half:], chosen[r, half:], right)
             total = 0.0
             for b in range(rows):
                 sums[b] = 0.0
@@ -98,7 +99,7 @@ def joint_draws(messages, moves, sizes, following, uniforms, states):
                 place = (place - below) / left[row]
                 at, _ = where(weights, start, start + columns, place)
             else:
-                joint_onward(moves[1], sizes, chosen[r], weights)
+                joint_onward(matrices, sizes, chosen[r], weights)
                 for s in range(num_states):
                     weights[s] += messages[t, s]
                 total = to_weights(weights)

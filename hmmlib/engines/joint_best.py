@@ -12,11 +12,11 @@ from hmmlib.jit import compiled, compiled_max
 
 
 @compiled
-def forward_best(start, matrices, sizes, reading, messages, onward):
+def forward_best(start, moves, kinds, sizes, reading, messages, onward):
     """The score of the best path up to each joint state of a block.
 
     start     (S,)             what enters the first step of the block
-    matrices  (M, K, K)        log transitions, of which (sizes[m], sizes[m]) count
+    moves, kinds               as in `hmmlib.engines.chains.joint_forward`
     messages  (B or 1, S) out  the log joint of the best path; of one row only, the last step
     onward    (S,)        out  the last message, moved one step on
     """
@@ -27,7 +27,7 @@ def forward_best(start, matrices, sizes, reading, messages, onward):
         for s in range(len(here)):
             here[s] += message[s]
             message[s] = here[s]
-        message, spare = joint_best(message, spare, matrices, sizes)
+        message, spare = joint_best(message, spare, moves[kinds[t + 1], 1], sizes)
     onward[:] = message
 
 
@@ -76,11 +76,11 @@ def joint_best_of_chain(message, entered, matrix, size, after):
 
 
 @compiled_max
-def joint_path(messages, matrices, sizes, following, states):
+def joint_path(messages, moves, kinds, sizes, following, states):
     """The best joint states of a block, traced back from its messages.
 
     messages   (B, S)         of `forward_best`
-    matrices   (M, K, K)      log transitions
+    moves, kinds              as in `forward_best`
     following  (M,)           the states of the step after the block; -1 if there is none
     states     (B, M)   out   the path
 
@@ -94,6 +94,7 @@ def joint_path(messages, matrices, sizes, following, states):
     chosen = following.copy()
     for t in range(len(messages) - 1, -1, -1):
         if chosen[0] >= 0:
+            matrices = moves[kinds[t + 1], 1]
             joint_onward(matrices[:half], sizes[:half], chosen[:half], left)
             joint_onward(matrices[half:], sizes[half:], chosen[half:], right)
         best, row = -np.inf, 0

@@ -20,11 +20,11 @@ LEAST_JOINT = 1e-250  # a posterior whose sum is above it has lost nothing that 
 
 
 @compiled
-def forward_sums(start, moves, enough, sizes, reading, alpha, likely, onward):
+def forward_sums(start, moves, kinds, enough, sizes, reading, alpha, likely, onward):
     """alpha of a block. Returns log p(x of this block | blocks before), and: is it exact?
 
     start   (S,)             log p(z_1 | blocks before), up to a constant, which is added
-    moves   (M, K, K)        transitions, of which (sizes[m], sizes[m]) count
+    moves, kinds             as in `hmmlib.engines.chains.joint_forward`
     enough  float            of `hmmlib.engines.moves.Moves`
     alpha   (B or 1, S) out  p(z_t | x_{1:t}) times a factor of its step; of one row only,
                              the last step
@@ -45,18 +45,18 @@ def forward_sums(start, moves, enough, sizes, reading, alpha, likely, onward):
             return -np.inf, False
         evidence += np.log(total) + top
         message[:] = here
-        message, spare = joint_sums(message, spare, moves, sizes, 0)
+        message, spare = joint_sums(message, spare, moves[kinds[t + 1], 0], sizes, 0)
     for s in range(len(onward)):
         onward[s] = np.log(message[s] / total)
     return evidence, True
 
 
 @compiled
-def backward_sums(after, moves, enough, sizes, alpha, likely, shares, before):
+def backward_sums(after, moves, kinds, enough, sizes, alpha, likely, shares, before):
     """Posteriors of each chain in a block. Returns whether they are exact.
 
     after   (S,)          log p(x of later blocks | z_B), up to a constant
-    moves, enough         as above, `moves` transposed
+    moves, kinds, enough  as above, `moves` transposed
     alpha, likely  (B, S)
     shares  (B, sum(sizes))  out  p(z_t^m | x), one chain beside the other
     before  (S,)             out  log p(x of this block and later ones | z_0), up to a constant
@@ -74,7 +74,7 @@ def backward_sums(after, moves, enough, sizes, alpha, likely, shares, before):
             total += spare[s]
         if not joint > LEAST_JOINT or not total > enough:
             return False
-        message, spare = joint_sums(spare, message, moves, sizes, 0)
+        message, spare = joint_sums(spare, message, moves[kinds[t], 0], sizes, 0)
     for s in range(len(before)):
         before[s] = np.log(message[s] / total)
     return True

@@ -10,10 +10,13 @@ REFILLED = 1e-250  # with joint moves above it, each state is refilled from any 
 
 
 class Moves(NamedTuple):
-    """The transition matrices of M chains, padded with 0 to the size of the largest."""
+    """The transition matrices of M chains, padded with 0 to the size of the largest.
+
+    Where inputs drive the moves, steps of one kind have the same inputs.
+    """
 
     sizes: np.ndarray  #: (M,)
-    moves: np.ndarray  #: (2, M, K, K), and their logarithms
+    moves: np.ndarray  #: (H, 2, M, K, K), and their logarithms; H kinds of steps
     turned: np.ndarray  #: the same, each matrix transposed
     apart: int
     """How many of the first chains move apart: up to the last one that has forbidden moves,
@@ -25,16 +28,17 @@ class Moves(NamedTuple):
 
 
 def moves_of(matrices: Sequence[np.ndarray]) -> Moves:
-    """From M of (K_m, K_m) probabilities."""
-    sizes = np.array([len(matrix) for matrix in matrices])
-    moves = np.zeros((2, len(matrices), sizes.max(), sizes.max()))
+    """From M of (K_m, K_m) or (H, K_m, K_m) probabilities."""
+    sizes = np.array([matrix.shape[-1] for matrix in matrices])
+    kinds = max(matrix.size // matrix.shape[-1] ** 2 for matrix in matrices)
+    moves = np.zeros((kinds, 2, len(matrices), sizes.max(), sizes.max()))
     for m, matrix in enumerate(matrices):
-        moves[0, m, : len(matrix), : len(matrix)] = matrix
+        moves[:, 0, m, : sizes[m], : sizes[m]] = matrix
     with np.errstate(divide="ignore"):
-        moves[1] = np.log(moves[0])
-    turned = np.ascontiguousarray(moves.swapaxes(2, 3))
+        moves[:, 1] = np.log(moves[:, 0])
+    turned = np.ascontiguousarray(moves.swapaxes(3, 4))
     # The least probable joint move of the last chain, of the last two, and so on
-    least = np.cumprod([matrix.min() for matrix in matrices[::-1]])
+    least = np.cumprod([float(matrix.min()) for matrix in matrices[::-1]])
     apart = int((least <= REFILLED).sum())
     return Moves(sizes, moves, turned, apart, LOST / max(least[-1], REFILLED))
 

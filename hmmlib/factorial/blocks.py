@@ -58,17 +58,17 @@ def filtered(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
     """
     sizes = series.chains.log_initial.shape
     probs, start, evidence = _empty_marginals(series), 0, 0.0
-    for _, found in forwards(series, sums, progress):
-        start += _write(passes.filtered(found, sizes), probs, start)
+    onward = [passes.marginals(series.chains.log_initial[None])]
+    for n, (_, found) in enumerate(forwards(series, sums, progress)):
+        shares = passes.filtered(found, sizes)
+        start += _write(shares, probs, start)
         evidence = evidence + found.gain
+        # Chains move on their own, so that a chain's share is all that its next state needs.
+        moves = [matrix.exp() for matrix in series.at(n).log_matrices]
+        pairs = zip(shares, moves, strict=True)
+        onward.append([(x[:, None] @ matrix).squeeze(1) for x, matrix in pairs])
     _possible(series, evidence)
-    # Chains move on their own, so that a chain's share is all that its next state needs.
-    first = passes.marginals(series.chains.log_initial[None])
-    moves = [matrix.exp() for matrix in series.chains.log_matrices]
-    predicted = [
-        torch.cat([p_first, share[:-1] @ matrix])
-        for p_first, share, matrix in zip(first, probs, moves, strict=True)
-    ]
+    predicted = [torch.cat(each)[:-1] for each in zip(*onward, strict=True)]
     return evidence, *probs, *predicted
 
 
@@ -93,8 +93,7 @@ def smoothed(series: Series, progress: bool = False) -> tuple[Tensor, ...]:
 def best_path(series: Series, progress: bool = False) -> tuple[Tensor, Tensor]:
     """The log joint () of the best joint path, and its states (T, M); -1 if impossible."""
     stored = _store(series, bests, progress)
-    trace = partial(best_states, series.chains)
-    states = _trace(series, stored, bests, trace, progress)
+    states = _trace(series, stored, bests, best_states, progress)
     if stored.total.isneginf():
         states = torch.full_like(states, -1)
     return stored.total, states
@@ -113,9 +112,7 @@ def sampled_paths(
     """
     stored = _store(series, sums, progress)
     _possible(series, stored.total)
-    trace = partial(
-        drawn_states, series.chains, num_samples=num_samples, generator=generator
-    )
+    trace = partial(drawn_states, num_samples=num_samples, generator=generator)
     return (_trace(series, stored, sums, trace, progress),)
 
 
@@ -161,13 +158,14 @@ def _recall(series: Series, stored: Stored, n: int, run: Callable) -> Forward:
 def _trace(
     series: Series, stored: Stored, run: Callable, trace: Callable, progress: bool
 ) -> Tensor:
-    """A path, (..., T, M), that `trace(alpha, following)` finds block by block.
+    """A path, (..., T, M), that `trace(chains, alpha, following)` finds block by block.
 
     One array, for the same reason as in `_store`.
     """
     path, following, end = None, None, series.num_steps
     for n in backwards(series, progress):
-        states = trace(_recall(series, stored, n, run).logs(series), following)
+        alpha = _recall(series, stored, n, run).logs(series)
+        states = trace(series.at(n), alpha, following)
         if path is None:
             path = states.new_empty(*states.shape[:-2], end, states.shape[-1])
         start = end - states.shape[-2]

@@ -2,7 +2,10 @@
 
 import math
 
-from hmmlib.checks import told
+from torch import Tensor
+
+from hmmlib.checks import as_probs, told
+from hmmlib.transitions import SoftmaxTransitions
 
 MOST_BYTES = 4e9  # of float64 numbers that one call stores at once
 
@@ -34,3 +37,33 @@ def by_chain(name: str, values) -> list[tuple[int, object]]:
         raise ValueError(
             f"{name}: got {told(values)}, needs M tensors, one for each chain"
         ) from error
+
+
+def as_matrices(
+    matrices, sizes: tuple[int, ...]
+) -> tuple[Tensor | SoftmaxTransitions, ...]:
+    """M matrices (K_m, K_m) whose rows sum to one, or `SoftmaxTransitions`.
+
+    Raises ValueError for other shapes, and for chains driven by other numbers of inputs.
+    """
+    checked = tuple(
+        x if isinstance(x, SoftmaxTransitions)
+        else as_probs(f"transition_matrices[{m}]", x, "(K, K)")
+        for m, x in by_chain("transition_matrices", matrices)
+    )  # fmt: skip
+    found = [
+        (len(x), len(x)) if isinstance(x, SoftmaxTransitions) else tuple(x.shape)
+        for x in checked
+    ]
+    if not sizes or found != [(size, size) for size in sizes]:
+        raise ValueError(
+            f"transition_matrices: got shapes {found}, needs (K_m, K_m) with"
+            f" K = {sizes} to go with initial_probs"
+        )
+    numbers = {x.num_inputs for x in checked if isinstance(x, SoftmaxTransitions)}
+    if len(numbers) > 1:
+        raise ValueError(
+            f"transition_matrices: chains are driven by {sorted(numbers)} inputs, needs the"
+            " same inputs for all, with weights of 0 where a chain has no use for one"
+        )
+    return checked

@@ -80,9 +80,9 @@ def _sums(series: Series, flat: Distribution) -> Sums:
 def _scaled(series: Series, flat: Distribution) -> Sums | None:
     """By the compiled loops; None where these do not serve, or might have lost something."""
     arrays, like = series.chains.arrays, series.chains.log_initial
-    if arrays is None or _least(arrays.moves[0], arrays.sizes) < LIKELY:
+    if arrays is None or _least(arrays.moves[0, 0], arrays.sizes) < LIKELY:
         return None
-    moves, sizes, evidence = arrays.moves[0], arrays.sizes, 0.0
+    moves, sizes, evidence = arrays.moves[0, 0], arrays.sizes, 0.0
     start, starts, uses = like.exp().double().flatten().numpy(), [], None
     for n in range(len(series.blocks)):
         starts.append(start.copy())
@@ -94,7 +94,7 @@ def _scaled(series: Series, flat: Distribution) -> Sums | None:
         if n < len(starts) - 1:  # those of the last block are still there
             scores, messages = _rooms(series, n, len(sizes))
             forward_counts(starts[n], moves, sizes, scores, messages)
-        posterior, given = np.empty_like(scores), (arrays.turned[0], sizes, scores)
+        posterior, given = np.empty_like(scores), (arrays.turned[0, 0], sizes, scores)
         exact = backward_counts(*given, messages, after, pairs, posterior)
         if np.isnan(evidence) or not exact:
             return None

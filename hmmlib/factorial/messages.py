@@ -20,11 +20,31 @@ from hmmlib.recursion import Potentials, backward, forward, leading_to, move
 
 
 class Chains(NamedTuple):
-    """How M independent chains start and move; computed once for each call."""
+    """How M independent chains start and move; computed once for each call.
+
+    Where inputs drive the moves: in one block, whose steps are of some kinds. Its moves are
+    those that lead from a step of the block to the next one.
+    """
 
     log_initial: Tensor  #: (*S,)
-    log_matrices: tuple[Tensor, ...]  #: M of (K_m, K_m)
+    log_matrices: tuple[Tensor, ...]  #: M of (K_m, K_m), or (B, K_m, K_m)
     arrays: Moves | None  #: None where the compiled loops do not serve
+    log_entering: tuple[
+        Tensor, ...
+    ]  #: M of (K_m, K_m), into the first step of the block
+    kinds: np.ndarray | None = None  #: (B + 1,), of the step before, and of each step
+
+    def kinds_of(self, num_steps: int) -> np.ndarray:
+        """The kinds of the step before a block and of its steps, (B + 1,)."""
+        return np.zeros(num_steps + 1, np.int64) if self.kinds is None else self.kinds
+
+    def leaving(self, t: int) -> tuple[Tensor, ...]:
+        """The moves from step t of the block to the next one, M of (K_m, K_m)."""
+        return tuple(a if a.ndim == 2 else a[t] for a in self.log_matrices)
+
+    def within(self) -> tuple[Tensor, ...]:
+        """The moves between steps of the block, M of (K_m, K_m) or (B - 1, K_m, K_m)."""
+        return tuple(a if a.ndim == 2 else a[:-1] for a in self.log_matrices)
 
 
 def chains_of(
@@ -34,11 +54,17 @@ def chains_of(
 
     With `engine=engines.recursion` the compiled loops are left out.
     """
+    arrays = None if engine is engines.recursion else arrays_of(matrices)
+    log_matrices = logs(*matrices)
+    return Chains(log_starts(initial_probs), log_matrices, arrays, log_matrices)
+
+
+def log_starts(initial_probs: tuple[Tensor, ...]) -> Tensor:
+    """log p(z_1) of each joint state, (*S,), from M of (K_m,)."""
     log_initial = initial_probs[0].new_zeros(())
     for probs in initial_probs:
         log_initial = log_initial[..., None] + log(probs)
-    arrays = None if engine is engines.recursion else arrays_of(matrices)
-    return Chains(log_initial, logs(*matrices), arrays)
+    return log_initial
 
 
 def arrays_of(matrices: tuple[Tensor, ...]) -> Moves | None:
@@ -60,13 +86,12 @@ def forward_block(
     arrays = None if reduce is torch.amax else chains.arrays
     entering, said = flat(start[None]), flat(scores)
     if arrays is None or entering is None or said is None:
-        alpha = forward(Potentials(start, chains.log_matrices, scores), reduce)
+        alpha = forward(Potentials(start, chains.within(), scores), reduce)
         _refuse_forward_mode(alpha)
-        return alpha, move(alpha[-1], chains.log_matrices, reduce)
+        return alpha, move(alpha[-1], chains.leaving(-1), reduce)
     alpha, onward = np.empty_like(said), np.empty_like(entering[0])
-    engines.chains.joint_forward(
-        entering[0], arrays.moves, arrays.apart, arrays.sizes, said, alpha, onward
-    )
+    given = arrays.moves, chains.kinds_of(len(said)), arrays.apart, arrays.sizes
+    engines.chains.joint_forward(entering[0], *given, said, alpha, onward)
     return shaped(alpha, scores), shaped(onward, start)
 
 
@@ -77,13 +102,12 @@ def backward_block(chains: Chains, known: Tensor) -> tuple[Tensor, Tensor]:
     """
     arrays, said = chains.arrays, flat(known)
     if arrays is None or said is None:
-        beta = backward(Potentials(known[0], chains.log_matrices, known))
-        turned = [matrix.mT for matrix in chains.log_matrices]
+        beta = backward(Potentials(known[0], chains.within(), known))
+        turned = [matrix.mT for matrix in chains.log_entering]
         return beta, move(known[0] + beta[0], turned, logsumexp)
     beta, onward = np.empty_like(said), np.empty(said.shape[1])
-    engines.chains.joint_backward(
-        arrays.turned, arrays.apart, arrays.sizes, said, beta, onward
-    )
+    given = arrays.turned, chains.kinds_of(len(said)), arrays.apart, arrays.sizes
+    engines.chains.joint_backward(*given, said, beta, onward)
     return shaped(beta, known), shaped(onward, known[0])
 
 
@@ -99,7 +123,8 @@ def best_states(chains: Chains, alpha: Tensor, following: Tensor | None) -> Tens
     if following is not None:
         after = following.numpy()
     states = np.empty((len(scores), len(arrays.sizes)), dtype=np.int64)
-    engines.joint_best.joint_path(scores, arrays.moves[1], arrays.sizes, after, states)
+    given = arrays.moves, chains.kinds_of(len(scores)), arrays.sizes
+    engines.joint_best.joint_path(scores, *given, after, states)
     return torch.from_numpy(states)
 
 
@@ -130,9 +155,8 @@ def drawn_states(
     if following is not None:
         after = following.numpy()
     states = np.empty((*shape, len(arrays.sizes)), dtype=np.int64)
-    engines.draws.joint_draws(
-        scores, arrays.moves, arrays.sizes, after, uniforms.numpy(), states
-    )
+    given = arrays.moves, chains.kinds_of(len(scores)), arrays.sizes
+    engines.draws.joint_draws(scores, *given, after, uniforms.numpy(), states)
     return torch.from_numpy(states)
 
 
@@ -150,9 +174,9 @@ def chosen_states(
     # A joint state is one flat number; its digits are the states of the M chains.
     strides = sizes.flip(0).cumprod(0).flip(0) // sizes
     path = []
-    for scores in reversed(alpha):
+    for t, scores in reversed(list(enumerate(alpha))):
         if following is not None:
-            scores = scores + leading_to(following, chains.log_matrices)
+            scores = scores + leading_to(following, chains.leaving(t))
         chosen = choose(scores.flatten(-len(sizes)), -1)
         following = chosen[..., None] // strides % sizes
         path.append(following)

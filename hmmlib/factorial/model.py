@@ -15,18 +15,20 @@ from hmmlib.checks import as_count, as_kind, as_probs, as_seed
 from hmmlib.engines.answers import BestPath, Filtered, Smoothed
 from hmmlib.factorial import blocks
 from hmmlib.factorial.additive import additive_gaussian
-from hmmlib.factorial.checks import by_chain, check_memory
+from hmmlib.factorial.checks import as_matrices, by_chain, check_memory
 from hmmlib.factorial.counts import JointCounts, expected_counts
-from hmmlib.factorial.messages import chains_of
+from hmmlib.factorial.driven import chains_for, log_moves, num_inputs, refuse_driven
+from hmmlib.factorial.messages import log_starts
 from hmmlib.factorial.series import Series, evidence_of, series_of, stacked, steps_of
 from hmmlib.factorial.simulation import simulated
 from hmmlib.hmm import HMM
-from hmmlib.inputs import as_evidence, as_labels, beside
+from hmmlib.inputs import as_evidence, as_inputs, as_labels, beside
 from hmmlib.observations import Observed, read, refuse_more
 from hmmlib.recursion import Potentials
 from hmmlib.sampling import Sample
 from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
+from hmmlib.transitions import SoftmaxTransitions, at_rest, restored, stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,9 @@ class FactorialHMM:
 
     Args:
         initial_probs: M of (K_m,), how each chain starts; each sums to one.
-        transition_matrices: M of (K_m, K_m); row: the state left; rows sum to one.
+        transition_matrices: M of (K_m, K_m); row: the state left; rows sum to one. Or
+            `SoftmaxTransitions`, whose moves inputs drive: the verbs then need `inputs`,
+            (T, P), the same for all these chains.
         emission: a `torch.distributions` object with batch_shape (K_1, ..., K_M).
 
     Raises:
@@ -69,7 +73,7 @@ class FactorialHMM:
     """
 
     initial_probs: tuple[Tensor, ...]
-    transition_matrices: tuple[Tensor, ...]
+    transition_matrices: tuple[Tensor | SoftmaxTransitions, ...]
     emission: Distribution
 
     def __post_init__(self):
@@ -78,16 +82,7 @@ class FactorialHMM:
             for m, probs in by_chain("initial_probs", self.initial_probs)
         )
         sizes = tuple(len(probs) for probs in initial_probs)
-        matrices = tuple(
-            as_probs(f"transition_matrices[{m}]", matrix, "(K, K)")
-            for m, matrix in by_chain("transition_matrices", self.transition_matrices)
-        )
-        found = [tuple(matrix.shape) for matrix in matrices]
-        if not sizes or found != [(size, size) for size in sizes]:
-            raise ValueError(
-                f"transition_matrices: got shapes {found}, needs (K_m, K_m) with"
-                f" K = {sizes} to go with initial_probs"
-            )
+        matrices = as_matrices(self.transition_matrices, sizes)
         as_kind("emission", self.emission, Distribution)
         if tuple(self.emission.batch_shape) != sizes:
             found = tuple(self.emission.batch_shape)
@@ -101,13 +96,14 @@ class FactorialHMM:
         return tuple(len(probs) for probs in self.initial_probs)
 
     def potentials(
-        self, observations, lengths=None, observed=None, labels=None, evidence=None
-    ) -> Potentials:
+        self, observations, lengths=None, observed=None, labels=None, evidence=None,
+        inputs=None,
+    ) -> Potentials:  # fmt: skip
         """Model and observations as `Potentials`, ready for `hmmlib.inference`.
 
         All log-likelihoods are stored, (T, *S) or (N, T, *S): for short series.
         """
-        seen = self.read(observations, lengths, observed, labels, evidence)
+        seen = self.read(observations, lengths, observed, labels, evidence, inputs)
         steps = steps_of(seen.values, self.emission)
         check_memory(
             "initial_probs",
@@ -116,26 +112,26 @@ class FactorialHMM:
             "all log-likelihoods",
             "the methods of FactorialHMM for long series",
         )
-        chains = chains_of(self.initial_probs, self.transition_matrices)
-        dtype = chains.log_initial.dtype
-        scores = emissions.log_likelihoods(self.emission, seen.values, dtype)
+        initial = log_starts(self.initial_probs)
+        moves = log_moves(self.transition_matrices, seen.inputs)
+        scores = emissions.log_likelihoods(self.emission, seen.values, initial.dtype)
         scores = beside(scores, evidence_of(seen, self.sizes))
-        return Potentials(chains.log_initial, chains.log_matrices, scores, seen.lengths)
+        return Potentials(initial, moves, scores, seen.lengths)
 
     def log_likelihood(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
-        labels=None, evidence=None,
+        labels=None, evidence=None, inputs=None,
     ) -> Tensor:  # fmt: skip
         """log p(x_{1:T}), shape () or (N,); -inf if impossible.
 
         Differentiable, twice too, in the parameters and the observations.
         """
-        given = observations, lengths, observed, labels, evidence
+        given = observations, lengths, observed, labels, evidence, inputs
         return self._answers(blocks.log_likelihood, given, engine, progress)[0]
 
     def filter(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
-        labels=None, evidence=None,
+        labels=None, evidence=None, inputs=None,
     ) -> Filtered:  # fmt: skip
         """p(z_t^m | x_{1:t}) and p(z_t^m | x_{1:t-1}) of each chain: M of (T, K_m).
 
@@ -144,14 +140,14 @@ class FactorialHMM:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        given = observations, lengths, observed, labels, evidence
+        given = observations, lengths, observed, labels, evidence, inputs
         total, *probs = self._answers(blocks.filtered, given, engine, progress)
         num_chains = len(self.sizes)
         return Filtered(total, tuple(probs[:num_chains]), tuple(probs[num_chains:]))
 
     def smooth(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
-        labels=None, evidence=None,
+        labels=None, evidence=None, inputs=None,
     ) -> Smoothed:  # fmt: skip
         """log p(x) and, for each chain, p(z_t^m | x_{1:T}): M of (T, K_m).
 
@@ -161,7 +157,7 @@ class FactorialHMM:
         Raises:
             ValueError: for impossible observations, since no posterior exists.
         """
-        given = observations, lengths, observed, labels, evidence
+        given = observations, lengths, observed, labels, evidence, inputs
         total, *probs = self._answers(blocks.smoothed, given, engine, progress)
         return Smoothed(total, tuple(probs))
 
@@ -173,20 +169,22 @@ class FactorialHMM:
         """How often each start, move and joint state is expected: what learning needs.
 
         Summed over all steps and sequences; without a gradient. Raises ValueError for
-        impossible observations. Ghahramani & Jordan 1997, app. B.
+        impossible observations, and where inputs drive the moves. Ghahramani & Jordan 1997,
+        app. B.
         """
-        given = observations, lengths, observed, labels, evidence
+        refuse_driven(self.transition_matrices)
+        given = observations, lengths, observed, labels, evidence, None
         return expected_counts(self._series(given, engine)[0], self.emission)
 
     def viterbi(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
-        labels=None, evidence=None,
+        labels=None, evidence=None, inputs=None,
     ) -> BestPath:  # fmt: skip
         """The most probable joint path: its log joint (), its states (T, M).
 
         States are -1 where no path is possible.
         """
-        given = observations, lengths, observed, labels, evidence
+        given = observations, lengths, observed, labels, evidence, inputs
         return BestPath(*self._answers(blocks.best_path, given, engine, progress))
 
     def sample_states(
@@ -201,6 +199,7 @@ class FactorialHMM:
         progress: bool = False,
         labels=None,
         evidence=None,
+        inputs=None,
     ) -> Tensor:
         """Joint paths from the posterior; (num_samples, T, M) or (num_samples, N, T, M).
 
@@ -218,7 +217,7 @@ class FactorialHMM:
             "fewer samples",
         )
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        given = observations, lengths, observed, labels, evidence
+        given = observations, lengths, observed, labels, evidence, inputs
         draw = partial(
             blocks.sampled_paths, num_samples=num_samples, generator=generator
         )
@@ -229,6 +228,7 @@ class FactorialHMM:
         num_steps: int,
         seed: int | None = None,
         num_sequences: int | None = None,
+        inputs=None,
     ) -> Sample:
         """States (T, M) and observations (T, *event_shape), drawn step by step.
 
@@ -241,7 +241,8 @@ class FactorialHMM:
         if num_sequences is not None:
             num_copies = as_count("num_sequences", num_sequences)
         chains = self.initial_probs, self.transition_matrices
-        drawn = simulated(*chains, self.emission, num_steps, num_copies, seed)
+        inputs = as_inputs(inputs, (num_steps,), None, num_inputs(chains[1]))
+        drawn = simulated(*chains, self.emission, num_steps, num_copies, seed, inputs)
         return drawn if num_sequences is not None else Sample(*(x[0] for x in drawn))
 
     def belief(self, lag: int = 0) -> Belief:
@@ -258,7 +259,7 @@ class FactorialHMM:
         probs = []
         for m, matrix in enumerate(self.transition_matrices):
             try:
-                probs.append(stationary_probs(matrix))
+                probs.append(stationary_probs(at_rest(matrix)))
             except ValueError as error:
                 found = str(error).removeprefix("transition_matrix: ")
                 raise ValueError(f"transition_matrices[{m}]: {found}") from error
@@ -278,10 +279,9 @@ class FactorialHMM:
             "the transition matrix of one flat chain",
             "FactorialHMM as it is",
         )
-        initial, moves = self.initial_probs[0], self.transition_matrices[0]
-        for probs, matrix in zip(
-            self.initial_probs[1:], self.transition_matrices[1:], strict=True
-        ):
+        matrices = [at_rest(matrix) for matrix in self.transition_matrices]
+        initial, moves = self.initial_probs[0], matrices[0]
+        for probs, matrix in zip(self.initial_probs[1:], matrices[1:], strict=True):
             initial, moves = torch.kron(initial, probs), torch.kron(moves, matrix)
         joint = torch.unravel_index(torch.arange(num_states), self.sizes)
         return HMM(initial, moves, emissions.at(self.emission, joint))
@@ -291,7 +291,7 @@ class FactorialHMM:
         means = getattr(self.emission, "chain_means", None)
         content = {
             "initial_probs": self.initial_probs,
-            "transition_matrices": self.transition_matrices,
+            "transition_matrices": list(map(stored, self.transition_matrices)),
             "emission": self.emission if means is None else self.emission.scale,
             "chain_means": means,
         }
@@ -308,14 +308,17 @@ class FactorialHMM:
         emission, means = content["emission"], content["chain_means"]
         if means is not None:
             emission = additive_gaussian(means, emission)
-        return cls(content["initial_probs"], content["transition_matrices"], emission)
+        matrices = list(map(restored, content["transition_matrices"]))
+        return cls(content["initial_probs"], matrices, emission)
 
     def read(
-        self, observations, lengths=None, observed=None, labels=None, evidence=None
-    ) -> Observed:
+        self, observations, lengths=None, observed=None, labels=None, evidence=None,
+        inputs=None,
+    ) -> Observed:  # fmt: skip
         """The observations, read and checked once; every verb takes them as they are then."""
         if isinstance(observations, Observed) and observations.checked:
-            return refuse_more(observations, lengths, observed, labels, evidence)
+            given = lengths, observed, labels, evidence, inputs
+            return refuse_more(observations, *given)
         shape, like = self.emission.event_shape, self.initial_probs[0]
         found = read(observations, shape, lengths, observed)
         values = found.values.to(like.device, like.dtype)
@@ -325,7 +328,8 @@ class FactorialHMM:
             labels = as_labels(labels, *given)
         if evidence is not None:
             evidence = as_evidence(evidence, *given)
-        more = {"labels": labels, "evidence": evidence}
+        inputs = as_inputs(inputs, *given[:2], num_inputs(self.transition_matrices))
+        more = {"labels": labels, "evidence": evidence, "inputs": inputs}
         return found._replace(values=values, checked=True, **more)
 
     def _answers(self, ask: Callable, given, engine, progress: bool) -> list[Tensor]:
@@ -340,6 +344,7 @@ class FactorialHMM:
         `given` is what `read` takes.
         """
         seen = self.read(*given)
-        chains = chains_of(self.initial_probs, self.transition_matrices, engine)
-        series = series_of(seen, chains, self.emission)
+        parts = self.initial_probs, self.transition_matrices
+        chains = chains_for(*parts, seen.inputs, engine)
+        series = series_of(seen, *chains, self.emission)
         return series, steps_of(seen.values, self.emission)

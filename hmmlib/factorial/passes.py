@@ -15,8 +15,14 @@ import torch
 from torch import Tensor
 
 from hmmlib import engines
-from hmmlib.engines.moves import Moves, Reading
-from hmmlib.factorial.messages import backward_block, flat, forward_block, shaped
+from hmmlib.engines.moves import Reading
+from hmmlib.factorial.messages import (
+    Chains,
+    backward_block,
+    flat,
+    forward_block,
+    shaped,
+)
 from hmmlib.factorial.series import Series
 from hmmlib.logs import logsumexp
 
@@ -43,41 +49,48 @@ class Forward(NamedTuple):
 
 def sums(series: Series, n: int, start: Tensor, keep: bool = True) -> Forward:
     """Block n, summed over paths. Without `keep`, alpha may be of its last step only."""
-    arrays, reading, entering = (
-        series.chains.arrays,
-        reading_of(series, n),
-        flat(start[None]),
-    )
+    chains, reading = series.at(n), reading_of(series, n)
+    arrays, entering = chains.arrays, flat(start[None])
     if reading is not None and entering is not None and not arrays.apart:
-        rows = len(series.blocks[n]) if keep else 1
+        num_steps = len(series.blocks[n])
+        rows = num_steps if keep else 1
         alpha, likely = np.empty((2, rows, entering.shape[1]))
         onward = np.empty(entering.shape[1])
         gain, exact = engines.joint_smooth.forward_sums(
-            entering[0], *_moves(arrays, arrays.moves), reading, alpha, likely, onward
+            entering[0],
+            *_moves(chains, arrays.moves, num_steps),
+            reading,
+            alpha,
+            likely,
+            onward,
         )
         if exact:
             total = torch.tensor(gain, dtype=start.dtype)
             return Forward(alpha, likely, total, shaped(onward, start))
     return _shifted(
-        *forward_block(series.chains, start, series.scores(n), logsumexp), logsumexp
+        *forward_block(chains, start, series.scores(n), logsumexp), logsumexp
     )
 
 
 def bests(series: Series, n: int, start: Tensor, keep: bool = True) -> Forward:
     """Block n, with the best path to each joint state in place of the sum over paths."""
-    arrays, reading, entering = (
-        series.chains.arrays,
-        reading_of(series, n),
-        flat(start[None]),
-    )
+    chains, reading = series.at(n), reading_of(series, n)
+    arrays, entering = chains.arrays, flat(start[None])
     if reading is None or entering is None:
         scores = series.scores(n)
-        found = forward_block(series.chains, start, scores, torch.amax)
+        found = forward_block(chains, start, scores, torch.amax)
         return _shifted(*found, torch.amax)
-    rows = len(series.blocks[n]) if keep else 1
+    num_steps = len(series.blocks[n])
+    rows = num_steps if keep else 1
     alpha, onward = np.empty((rows, entering.shape[1])), np.empty(entering.shape[1])
     engines.joint_best.forward_best(
-        entering[0], arrays.moves[1], arrays.sizes, reading, alpha, onward
+        entering[0],
+        arrays.moves,
+        chains.kinds_of(num_steps),
+        arrays.sizes,
+        reading,
+        alpha,
+        onward,
     )
     alpha = shaped(alpha, start.expand(rows, *start.shape))
     return _shifted(alpha, shaped(onward, start), torch.amax)
@@ -93,10 +106,11 @@ def smoothed(
         found: what `sums` makes of it.
         after: (*S), log p(later blocks | z of the last step), up to a constant.
     """
+    chains = series.at(n)
     if found.likely is not None:
-        arrays, beta = series.chains.arrays, np.empty(found.alpha.shape[1])
+        arrays, beta = chains.arrays, np.empty(found.alpha.shape[1])
         shares = np.empty((len(found.alpha), arrays.sizes.sum()))
-        given = flat(after[None])[0], *_moves(arrays, arrays.turned)
+        given = flat(after[None])[0], *_moves(chains, arrays.turned, len(shares))
         if engines.joint_smooth.backward_sums(
             *given, found.alpha, found.likely, shares, beta
         ):
@@ -104,10 +118,10 @@ def smoothed(
     scores = series.scores(n)
     alpha = found.alpha
     if found.likely is not None:
-        alpha, _ = forward_block(series.chains, start, scores, logsumexp)
+        alpha, _ = forward_block(chains, start, scores, logsumexp)
     # What later blocks say enters as one more likelihood of the last step.
     known = torch.cat([scores[:-1], scores[-1:] + after])
-    beta, before = backward_block(series.chains, known)
+    beta, before = backward_block(chains, known)
     beta[-1] = after
     return marginals(alpha + beta), before - before.amax().nan_to_num(neginf=0.0)
 
@@ -154,8 +168,9 @@ def _padded(evidence, num_steps: int, sizes: np.ndarray) -> np.ndarray | None:
     return padded
 
 
-def _moves(arrays: Moves, moves: np.ndarray) -> tuple:
-    return moves[0], arrays.enough, arrays.sizes
+def _moves(chains: Chains, moves: np.ndarray, num_steps: int) -> tuple:
+    arrays = chains.arrays
+    return moves, chains.kinds_of(num_steps), arrays.enough, arrays.sizes
 
 
 def _shifted(alpha: Tensor, onward: Tensor, reduce: Callable) -> Forward:

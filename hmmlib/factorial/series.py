@@ -26,13 +26,21 @@ class Series(NamedTuple):
 
     name: str  #: in messages
     blocks: tuple[Tensor, ...]  #: (B, *event_shape) each, B about sqrt(T)
-    chains: Chains
+    chains: Chains  #: where inputs drive the moves, of the first block
     score: Callable[[Tensor], Tensor]  #: log p(x_t | z_t) of a block, (B, *S)
     evidence: tuple[tuple[Tensor | None, ...], ...]
     """What else tells the states of each chain, of each block: M of None or (B, K_m)."""
 
     gaussian: Tensor | None = None
     """(2, prod(S)), mean and scale of a reading in each joint state; None: another family."""
+
+    driven: Callable[[Tensor], Chains] | None = None
+    """The chains in a block, from its inputs (B + 1, P), where inputs drive the moves."""
+    inputs: tuple[Tensor, ...] = ()  #: of each block, those of the step before it first
+
+    def at(self, n: int) -> Chains:
+        """The chains in block n."""
+        return self.chains if self.driven is None else self.driven(self.inputs[n])
 
     @property
     def num_steps(self) -> int:
@@ -44,17 +52,23 @@ class Series(NamedTuple):
         return beside(self.score(self.blocks[n]), self.evidence[n])
 
 
-def series_of(seen: Observed, chains: Chains, emission: Distribution) -> list[Series]:
-    """Each sequence of what was observed, cut to its length.
+def series_of(
+    seen: Observed,
+    chains: Chains,
+    driven: Callable[[Tensor], Chains] | None,
+    emission: Distribution,
+) -> list[Series]:
+    """Each sequence of what was observed, cut to its length; `driven` as in `Series`.
 
     Raises ValueError if the messages of a block do not fit into memory.
     """
     values, lengths = seen.values, seen.lengths
     steps = steps_of(values, emission)
     evidence = evidence_of(seen, tuple(chains.log_initial.shape))
-    rows, ends, names = [(values, *evidence)], [len(values)], ["the sequence"]
+    given = values, seen.inputs, *evidence
+    rows, ends, names = [given], [len(values)], ["the sequence"]
     if len(steps) == 2:
-        each = [[None] * steps[0] if x is None else x for x in (values, *evidence)]
+        each = [[None] * steps[0] if x is None else x for x in given]
         rows = list(zip(*each, strict=True))
         ends = [steps[1]] * steps[0] if lengths is None else lengths.tolist()
         names = [f"sequence {n}" for n in range(steps[0])]
@@ -70,12 +84,13 @@ def series_of(seen: Observed, chains: Chains, emission: Distribution) -> list[Se
     gaussian = None if table is None or table.values is None else table.table
     found = []
     for name, row, end in zip(names, rows, ends, strict=True):
-        blocks, *told = (_cut(x, end) for x in row)
-        found.append(
-            Series(
-                name, blocks, chains, score, tuple(zip(*told, strict=True)), gaussian
-            )
-        )
+        blocks, inputs, *told = (_cut(x, end) for x in row)
+        told = tuple(zip(*told, strict=True))
+        if driven is not None:  # the inputs of the step before, too
+            before = (inputs[0][:1], *(x[-1:] for x in inputs[:-1]))
+            inputs = tuple(map(torch.cat, zip(before, inputs, strict=True)))
+        given = blocks, chains, score, told, gaussian, driven, inputs
+        found.append(Series(name, *given))
     return found
 
 
