@@ -7,9 +7,11 @@ import torch
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from hmmlib import HMM
+from hmmlib import HMM, nilm
 from hmmlib.nilm.hours import by_hour, compare_hours, hours_of, learn_hours
 from hmmlib.transitions import SoftmaxTransitions
+
+ONE = torch.zeros(1), torch.ones(1)
 
 
 def kettle(switched_on=0.01):
@@ -71,6 +73,33 @@ def test_hours_are_learned_where_there_are_some():
     )
 
 
+def test_a_house_knows_the_hours(tmp_path):
+    """Two kettles, alike but for their hours: whose it is, is read off the clock."""
+    counts = np.zeros((2, 24, 2, 2))
+    counts[0, 7, 0], counts[1, 19, 0] = [100, 50], [100, 50]
+    house = nilm.House(
+        {n: by_hour(kettle(0.001), counts[m], 10.0) for m, n in enumerate(["a", "b"])},
+        pd.Timedelta("1min"),
+    )
+    table = nilm.simulate(house, 3 * 1440, seed=0, start="2026-03-02")
+    on = table.groupby(table.index.hour).mean()
+    assert on["a"].idxmax() == 7 and on["b"].idxmax() == 19
+    x, inputs = (
+        torch.as_tensor(table.sum(axis=1).to_numpy(copy=True)),
+        house.inputs(table.index),
+    )
+    watts = house.watts(house.model.viterbi(x, inputs=inputs).states)
+    assert np.abs(watts - table.to_numpy()).sum() / table.to_numpy().sum() < 0.3
+    house.save(tmp_path / "house.json")
+    loaded = nilm.House.load(tmp_path / "house.json").model
+    found, expected = (
+        m.log_likelihood(x, inputs=inputs) for m in (loaded, house.model)
+    )
+    assert_close(found, expected, rtol=0, atol=0)
+    plain = nilm.House({"a": kettle()}, "1min")
+    assert plain.inputs(table.index) is None
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -79,6 +108,12 @@ def test_hours_are_learned_where_there_are_some():
         (lambda: compare_hours(kettle(), week(np.zeros(24), 0, days=3)), "3 days"),
         (lambda: hours_of([7, 8]), "index"),
         (lambda: by_hour(by_hour(kettle(), np.zeros((24, 2, 2)), 1.0), 0, 1), "inputs"),
+        (
+            lambda: nilm.House(
+                {"a": HMM([1.0], SoftmaxTransitions([[[0.0]]]), Normal(*ONE))}, "1min"
+            ),
+            "1 inputs drive its moves, needs 24",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused(call, message):

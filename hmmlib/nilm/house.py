@@ -15,6 +15,7 @@ from hmmlib.checks import as_instance, as_kind
 from hmmlib.emissions import parameters
 from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
+from hmmlib.nilm.hours import HOURS, hours_of
 from hmmlib.nilm.meters.grid import as_time
 from hmmlib.storage import load, save
 
@@ -44,6 +45,11 @@ class House:
             if not adds_up(hmm.emission):
                 found = type(hmm.emission).__name__
                 raise ValueError(f"appliances[{name!r}]: emits {found}, needs Normal")
+            if hmm.num_inputs not in (0, HOURS):
+                raise ValueError(
+                    f"appliances[{name!r}]: {hmm.num_inputs} inputs drive its moves, needs"
+                    f" {HOURS}, one for each hour of the day: see hmmlib.nilm.hours"
+                )
         object.__setattr__(self, "step", as_time("step", self.step))
 
     @property
@@ -78,6 +84,10 @@ class House:
 
         A house that a network helps answers with log-likelihoods, M of (T, K_m).
         """
+    def inputs(self, index: pd.DatetimeIndex) -> Tensor | None:
+        """What drives the moves at these stamps, (T, 24); None where nothing does."""
+        driven = any(hmm.num_inputs for hmm in self.appliances.values())
+        return hours_of(index) if driven else None
 
     def watts(self, states: Tensor) -> np.ndarray:
         """The level of each chain's state: (..., M) states to (..., M) watts."""

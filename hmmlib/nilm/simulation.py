@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from hmmlib.checks import as_kind, as_seed, told
+from hmmlib.checks import as_count, as_kind, as_seed, told
 from hmmlib.nilm.house import House
 
 # What pandas raises for a start, or a last stamp, that it cannot represent
@@ -27,10 +27,12 @@ def simulate(
         ValueError: `start` is not a time.
     """
     seed = as_seed(seed)
-    states = as_kind("house", house, House).model.sample(num_steps, seed).states
+    as_kind("house", house, House)
+    index = _stamps(start, as_count("num_steps", num_steps), house.step)
+    inputs = house.inputs(index)
+    states = house.model.sample(num_steps, seed, inputs=inputs).states
     noise = np.random.default_rng(seed).standard_normal(states.shape)
     watts = house.watts(states) + house.spreads(states) * noise
-    index = _stamps(start, num_steps, house.step)
     return pd.DataFrame(watts, index=index, columns=house.names)
 
 
