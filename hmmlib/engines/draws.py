@@ -65,7 +65,7 @@ def joint_draws(messages, moves, kinds, sizes, following, uniforms, states):
     uniforms   (R, B)         independent, uniform on [0, 1)
     states     (R, B, M) out  the paths
 
-    A message is read as a table: first a row is drawn, and then a state in it.
+    A message is a table: first a row is drawn, and then a state in it.
     """
     num_states = messages.shape[1]
     half, rows = first_half(sizes, num_states)

@@ -9,10 +9,10 @@ From a model to an answer:
 * house: appliances that are metered as one sum
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
 * network, remixing, state_network: a small neural network inside a house
+* stages, hours: appliances whose stays last, and whose moves depend on the hour
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
 * energies: the exact mean and variance of each appliance's energy
-* stages: appliances whose stays last, such as a cycle of a minimum length
 * simulation: a house that behaves exactly as its model says
 * baselines, metrics: other ways to split a meter, and how far an answer is from the truth
 * held_out, bootstrap: a house judged on days it has not seen; how far a score could be off
@@ -40,6 +40,7 @@ from hmmlib.nilm.held_out import (
     energy_taken,
     judge_held_out,
 )
+from hmmlib.nilm.hours import by_hour, compare_hours, hours_of, learn_hours
 from hmmlib.nilm.house import House
 from hmmlib.nilm.intervals import Widening, energy_intervals, learn_widening
 from hmmlib.nilm.live import LiveMeter
@@ -80,9 +81,11 @@ __all__ = [
     "aligned",
     "appliance_metrics",
     "best_path",
+    "by_hour",
     "check_power",
     "choose_num_states",
     "combinatorial_optimisation",
+    "compare_hours",
     "compare_stages",
     "day_bootstrap",
     "disaggregate",
@@ -91,9 +94,11 @@ __all__ = [
     "energy_moments",
     "energy_scores",
     "energy_taken",
+    "hours_of",
     "house_metrics",
     "judge_held_out",
     "learn_appliance",
+    "learn_hours",
     "learn_house",
     "learn_network",
     "learn_stages",

@@ -17,6 +17,7 @@ from hmmlib.factorial import FactorialHMM, additive_gaussian
 from hmmlib.hmm import HMM
 from hmmlib.nilm.hours import HOURS, hours_of
 from hmmlib.nilm.meters.grid import as_time
+from hmmlib.observations import Observed
 from hmmlib.storage import load, save
 
 
@@ -84,6 +85,7 @@ class House:
 
         A house that a network helps answers with log-likelihoods, M of (T, K_m).
         """
+
     def inputs(self, index: pd.DatetimeIndex) -> Tensor | None:
         """What drives the moves at these stamps, (T, 24); None where nothing does."""
         driven = any(hmm.num_inputs for hmm in self.appliances.values())
@@ -128,11 +130,23 @@ class House:
 
 def as_house(house) -> House:
     """`house`, if it has what splitting a meter needs of a `House`. Raises ValueError."""
-    if not all(hasattr(house, name) for name in ("model", "step", "evidence")):
+    if not all(
+        hasattr(house, name) for name in ("model", "step", "evidence", "inputs")
+    ):
         raise ValueError(
             f"house: got {type(house).__name__}, needs a House, such as learn_house returns"
         )
     return house
+
+
+def observed(house: House, readings: pd.Series) -> Observed:
+    """The readings with what else is known beside them, as the verbs of the model take them.
+
+    Evidence of single chains, and the hours, if the moves of an appliance depend on them.
+    """
+    values = torch.as_tensor(readings.to_numpy(copy=True))
+    more = {"evidence": house.evidence(values), "inputs": house.inputs(readings.index)}
+    return house.model.read(values, **more)
 
 
 def adds_up(emission: Distribution) -> bool:

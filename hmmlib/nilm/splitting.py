@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from hmmlib.checks import as_seed
-from hmmlib.nilm.house import House, as_house
+from hmmlib.nilm.house import House, as_house, observed
 from hmmlib.nilm.meters.series import check_power
+from hmmlib.observations import Observed
 
 
-def posterior_median(house: House, values: Tensor, progress: bool = False):
+def posterior_median(house: House, values: Tensor | Observed, progress: bool = False):
     """The median of each appliance's watts given all readings; (T,) to an array (T, M).
 
     Of all answers it has the least expected absolute error, if the model is right: an
@@ -20,7 +21,7 @@ def posterior_median(house: House, values: Tensor, progress: bool = False):
 
     Args:
         house: the appliances.
-        values: the readings, NaN where missing.
+        values: the readings, NaN where missing, or what `observed` makes of them.
         progress: show a progress bar.
     """
     columns = []
@@ -31,7 +32,7 @@ def posterior_median(house: House, values: Tensor, progress: bool = False):
     return torch.stack(columns, -1).numpy()
 
 
-def posterior_mean(house: House, values: Tensor, progress: bool = False):
+def posterior_mean(house: House, values: Tensor | Observed, progress: bool = False):
     """The mean of each appliance's watts given all readings; (T,) to an array (T, M).
 
     Of all answers it has the least expected squared error; summed over time it is the
@@ -41,14 +42,13 @@ def posterior_mean(house: House, values: Tensor, progress: bool = False):
     return torch.stack([probs @ levels for levels, probs in pairs], -1).numpy()
 
 
-def best_path(house: House, values: Tensor, progress: bool = False):
+def best_path(house: House, values: Tensor | Observed, progress: bool = False):
     """The levels on the most probable joint path, by Viterbi; (T,) to an array (T, M).
 
     They add up to nearly the reading, and the difference is noise. Arguments as for
     `posterior_median`.
     """
-    evidence = house.evidence(values)
-    best = house.model.viterbi(values, progress=progress, evidence=evidence)
+    best = house.model.viterbi(_seen(house, values), progress=progress)
     return house.watts(best.states)
 
 
@@ -73,7 +73,7 @@ def disaggregate(
             cannot produce them, and `how` is not `best_path`.
     """
     readings = check_power(power, as_house(house).step)
-    watts = how(house, torch.as_tensor(readings.to_numpy(copy=True)), progress)
+    watts = how(house, observed(house, readings), progress)
     table = pd.DataFrame(watts, index=readings.index, columns=house.names)
     return table.loc[power.index]
 
@@ -100,20 +100,26 @@ def sample_energy(
         ValueError: as `disaggregate`, and for readings that the house cannot produce.
     """
     readings = check_power(power, as_house(house).step)
-    seed, values = as_seed(seed), torch.as_tensor(readings.to_numpy(copy=True))
-    paths = house.model.sample_states(
-        values, num_samples, seed, progress=progress, evidence=house.evidence(values)
-    )
+    seed, seen = as_seed(seed), observed(house, readings)
+    paths = house.model.sample_states(seen, num_samples, seed, progress=progress)
     random = np.random.default_rng(seed)
     kwh = house.step / pd.Timedelta("1h") / 1000
-    draws = [_watts_on(path, house, values, random).sum(axis=0) * kwh for path in paths]
+    draws = [
+        _watts_on(path, house, seen.values, random).sum(axis=0) * kwh for path in paths
+    ]
     return pd.DataFrame(draws, columns=house.names)
 
 
-def _levels_and_probs(house: House, values: Tensor, progress: bool):
+def _seen(house: House, values: Tensor | Observed) -> Observed:
+    """The readings and the evidence beside them, unless they come together."""
+    if isinstance(values, Observed):
+        return values
+    return house.model.read(values, evidence=house.evidence(values))
+
+
+def _levels_and_probs(house: House, values: Tensor | Observed, progress: bool):
     """For each chain its levels (K,) and the probabilities of its states, (T, K)."""
-    evidence = house.evidence(values)
-    smoothed = house.model.smooth(values, progress=progress, evidence=evidence)
+    smoothed = house.model.smooth(_seen(house, values), progress=progress)
     return zip(house.levels, smoothed.smoothed_probs, strict=True)
 
 
