@@ -18,7 +18,9 @@ from hmmlib.jit import compiled
 
 
 @compiled
-def forward_moments(message, moments, base, moves, sizes, reading, values, tables, on):
+def forward_moments(
+    message, moments, base, moves, kinds, sizes, reading, values, tables, on
+):
     """Through a block, in place.
 
     message  (S,)            log p(z | readings so far) of the first step, up to a constant;
@@ -26,7 +28,7 @@ def forward_moments(message, moments, base, moves, sizes, reading, values, table
                              step after it
     moments  (2, M, S)       mean and variance of each sum before this step; then after it
     base     (M,)            what is added to the means
-    moves    (2, M, K, K)    transitions, and their logarithms
+    moves, kinds             as in `hmmlib.engines.chains.joint_forward`
     values   (B,)            the readings; NaN where missing
     tables   (5, M, S)       see `add_step`
     """
@@ -40,7 +42,7 @@ def forward_moments(message, moments, base, moves, sizes, reading, values, table
             message[s] -= top
         add_step(moments, base, values[t], tables, np.argmax(message))
         if on or t < steps_of(reading) - 1:
-            mix(message, moments, entered, mixed, moves, sizes)
+            mix(message, moments, entered, mixed, moves[kinds[t + 1]], sizes)
 
 
 @compiled

@@ -345,6 +345,6 @@ class FactorialHMM:
         """
         seen = self.read(*given)
         parts = self.initial_probs, self.transition_matrices
-        chains = chains_for(*parts, seen.inputs, engine)
-        series = series_of(seen, *chains, self.emission)
+        chains, driven = chains_for(*parts, seen.inputs, engine)
+        series = series_of(seen, chains, self.emission, driven)
         return series, steps_of(seen.values, self.emission)

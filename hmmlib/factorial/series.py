@@ -55,8 +55,8 @@ class Series(NamedTuple):
 def series_of(
     seen: Observed,
     chains: Chains,
-    driven: Callable[[Tensor], Chains] | None,
     emission: Distribution,
+    driven: Callable[[Tensor], Chains] | None = None,
 ) -> list[Series]:
     """Each sequence of what was observed, cut to its length; `driven` as in `Series`.
 
@@ -86,7 +86,9 @@ def series_of(
     for name, row, end in zip(names, rows, ends, strict=True):
         blocks, inputs, *told = (_cut(x, end) for x in row)
         told = tuple(zip(*told, strict=True))
-        if driven is not None:  # the inputs of the step before, too
+        if driven is None:
+            inputs = ()
+        else:  # the inputs of the step before, too
             before = (inputs[0][:1], *(x[-1:] for x in inputs[:-1]))
             inputs = tuple(map(torch.cat, zip(before, inputs, strict=True)))
         given = blocks, chains, score, told, gaussian, driven, inputs

@@ -7,7 +7,8 @@ import torch
 
 from hmmlib import engines
 from hmmlib.factorial import passes
-from hmmlib.factorial.messages import backward_block, chains_of
+from hmmlib.factorial.driven import chains_for
+from hmmlib.factorial.messages import backward_block
 from hmmlib.factorial.model import FactorialHMM
 from hmmlib.factorial.series import Series, block_size, series_of
 
@@ -20,6 +21,7 @@ def moments_of_totals(
     spreads: np.ndarray,
     lengths: Sequence[int] | None = None,
     evidence=None,
+    inputs=None,
 ) -> np.ndarray:
     """Mean and variance of what each chain adds up, given all readings; (G, 2, M).
 
@@ -33,23 +35,25 @@ def moments_of_totals(
         levels, spreads: (prod(S), M), for each joint state.
         lengths: the steps of G stretches that follow each other, each with totals of its own;
             None for one stretch.
-        evidence: as for the verbs of the model.
+        evidence, inputs: as for the verbs of the model.
 
     Raises:
         ValueError: for impossible observations, since no posterior exists.
 
     Cost M^2 · K^(M+1) a step; with several stretches, one more pass, backwards.
     """
-    seen = model.read(observations, evidence=evidence)
-    chains = chains_of(model.initial_probs, model.transition_matrices)
-    (series,) = series_of(seen, chains, model.emission)
+    seen = model.read(observations, evidence=evidence, inputs=inputs)
+    parts = model.initial_probs, model.transition_matrices, seen.inputs
+    chains, driven = chains_for(*parts)
+    (series,) = series_of(seen, chains, model.emission, driven)
     series, closing = _cut(series, lengths or [series.num_steps])
     after, tables, found = _afters(series, closing), _tables(levels, spreads), []
-    message = chains.log_initial.double().flatten().numpy().copy()
+    message = series.chains.log_initial.double().flatten().numpy().copy()
     moments, base = np.zeros((2, *levels.T.shape)), np.zeros(levels.shape[1])
-    arrays = chains.arrays
     for n, block in enumerate(series.blocks):
-        given = arrays.moves, arrays.sizes, passes.reading_of(series, n)
+        chains = series.at(n)
+        arrays, kinds = chains.arrays, chains.kinds_of(len(block))
+        given = arrays.moves, kinds, arrays.sizes, passes.reading_of(series, n)
         values = block.double().numpy()
         engines.joint_moments.forward_moments(
             message, moments, base, *given, values, tables, not closing[n]
@@ -59,9 +63,8 @@ def moments_of_totals(
             found[-1][0] += base
             moments[:], base[:] = 0.0, 0.0
             room = np.empty_like(message)
-            engines.chains.joint_move(
-                message, room, arrays.moves, arrays.least, arrays.sizes
-            )
+            moves = arrays.moves[kinds[-1]], arrays.apart, arrays.sizes
+            engines.chains.joint_move(message, room, *moves)
     return np.stack(found)
 
 
@@ -78,7 +81,14 @@ def _cut(series: Series, lengths: Sequence[int]) -> tuple[Series, list[bool]]:
     ]
     blocks = torch.cat(series.blocks).split(sizes)
     told = tuple(zip(*evidence, strict=True))
-    return series._replace(blocks=blocks, evidence=told), closing
+    inputs = series.inputs
+    if inputs:
+        rows = torch.cat([inputs[0], *(x[1:] for x in inputs[1:])])
+        ends = np.cumsum(sizes)
+        inputs = tuple(
+            rows[end - size : end + 1] for size, end in zip(sizes, ends, strict=True)
+        )
+    return series._replace(blocks=blocks, evidence=told, inputs=inputs), closing
 
 
 def _afters(series: Series, closing: list[bool]) -> dict[int, np.ndarray]:
@@ -91,7 +101,7 @@ def _afters(series: Series, closing: list[bool]) -> dict[int, np.ndarray]:
         if sum(closing) > 1:
             scores = series.scores(n)
             scores[-1] += after
-            after = backward_block(series.chains, scores)[1]
+            after = backward_block(series.at(n), scores)[1]
             after = after - after.amax().nan_to_num(neginf=0.0)
     return found
 

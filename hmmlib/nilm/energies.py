@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from hmmlib.factorial.totals import moments_of_totals
-from hmmlib.nilm.house import House, as_house
+from hmmlib.nilm.house import House, as_house, observed
 from hmmlib.nilm.meters.series import check_power
 
 
@@ -61,16 +61,14 @@ def _moments(
     house: House, readings: pd.Series, lengths: list[int] | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Mean (M,) in kWh and variance (M,) in kWh² of each of the stretches of `lengths`."""
-    values = torch.as_tensor(readings.to_numpy(copy=True))
     states = torch.cartesian_prod(*(torch.arange(k) for k in house.model.sizes))
     states = states.reshape(-1, len(house.names))
     found = moments_of_totals(
         house.model,
-        values,
+        observed(house, readings),
         house.watts(states),
         house.spreads(states),
         lengths,
-        house.evidence(values),
     )
     kwh = house.step / pd.Timedelta("1h") / 1000
     return [(mean * kwh, variance * kwh**2) for mean, variance in found]
