@@ -158,3 +158,15 @@ def test_energies_of_a_house_that_knows_the_hours():
     plain = nilm.House({"a": kettle(), "b": two}, "1h")
     moments = [nilm.energy_moments(each, power) for each in (even, plain)]
     assert np.allclose(*moments, rtol=1e-9)
+
+
+def test_a_live_meter_refuses_a_house_that_knows_the_hours():
+    house = nilm.House({"kettle": by_hour(kettle(), np.zeros((24, 2, 2)), 1.0)}, "1min")
+    with pytest.raises(ValueError, match="house: the hour drives the moves of kettle"):
+        nilm.LiveMeter(house)
+
+
+def test_counts_of_moves_need_matrices():
+    house = nilm.House({"kettle": by_hour(kettle(), np.zeros((24, 2, 2)), 1.0)}, "1min")
+    with pytest.raises(ValueError, match="transition_matrices: got SoftmaxTransitions"):
+        house.model.expected_counts(torch.zeros(3))

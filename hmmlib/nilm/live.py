@@ -46,7 +46,8 @@ class LiveMeter:
         lag: the number of steps after which `lagged_watts` answers.
 
     Raises:
-        ValueError: `lag` is no whole number from 0 on.
+        ValueError: `lag` is no whole number from 0 on, or the hour drives the moves of an
+            appliance.
 
     Example:
         >>> import torch
@@ -65,6 +66,12 @@ class LiveMeter:
 
     def __init__(self, house: House, lag: int = 15):
         self.house = as_kind("house", house, House)
+        driven = [name for name, hmm in house.appliances.items() if hmm.num_inputs]
+        if driven:
+            raise ValueError(
+                f"house: the hour drives the moves of {', '.join(driven)}, needs appliances"
+                " with a transition matrix each, since a live meter does not know the time"
+            )
         self.belief = house.model.belief(lag=lag)
         self._parts = parts_of(house)
         self._energy = np.zeros((2, *self._parts.levels.shape))
