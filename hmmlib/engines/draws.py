@@ -67,12 +67,11 @@ def joint_draws(messages, moves, kinds, sizes, following, uniforms, states):
 
     A message is a table: first a row is drawn, and then a state in it.
     """
-    num_states = messages.shape[1]
+    num_states, chosen = messages.shape[1], following.copy()
     half, rows = first_half(sizes, num_states)
     columns = num_states // rows
     left, right, sums = np.ones(rows), np.ones(columns), np.empty(rows)
     weights, table = np.empty((2, num_states))
-    chosen = following.copy()
     for t in range(len(messages) - 1, -1, -1):
         top = max_finite(messages[t])
         for s in range(num_states):

@@ -54,17 +54,14 @@ def moments_of_totals(
         chains = series.at(n)
         arrays, kinds = chains.arrays, chains.kinds_of(len(block))
         given = arrays.moves, kinds, arrays.sizes, passes.reading_of(series, n)
-        values = block.double().numpy()
-        engines.joint_moments.forward_moments(
-            message, moments, base, *given, values, tables, not closing[n]
-        )
+        given = *given, block.double().numpy(), tables, not closing[n]
+        engines.joint_moments.forward_moments(message, moments, base, *given)
         if closing[n]:
             found.append(_closed(message + after[n], moments, series.name))
             found[-1][0] += base
             moments[:], base[:] = 0.0, 0.0
-            room = np.empty_like(message)
             moves = arrays.moves[kinds[-1]], arrays.apart, arrays.sizes
-            engines.chains.joint_move(message, room, *moves)
+            engines.chains.joint_move(message, np.empty_like(message), *moves)
     return np.stack(found)
 
 
