@@ -10,6 +10,7 @@ From a model to an answer:
 * appliances, sub_meters: one appliance, or a whole house, learned from sub-meters
 * network, remixing, state_network: a small neural network inside a house
 * stages, hours: appliances whose stays last, and whose moves depend on the hour
+* discriminative: a house trained for what is asked of it, on days with sub-meters
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
 * energies: the exact mean and variance of each appliance's energy
@@ -30,6 +31,7 @@ from hmmlib.nilm.appliances import (
 )
 from hmmlib.nilm.baselines import combinatorial_optimisation, mean_baseline
 from hmmlib.nilm.bootstrap import day_bootstrap
+from hmmlib.nilm.discriminative import train_discriminatively
 from hmmlib.nilm.energies import energy_moments
 from hmmlib.nilm.held_out import (
     MOST_LOST,
@@ -113,4 +115,5 @@ __all__ = [
     "simulate",
     "staged",
     "stays_of",
+    "train_discriminatively",
 ]
