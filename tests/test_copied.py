@@ -10,7 +10,7 @@ from runs_alone import RECORD, blocks, questions, record, run
 
 from chapters import CHAPTERS
 
-MODULES = ("recursion", "pyro_models", "nilm")
+MODULES = ("recursion", "nilm", "pyro_models")
 
 
 @pytest.fixture(scope="module")

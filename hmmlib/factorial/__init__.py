@@ -15,11 +15,13 @@ costs M · K^(M+1), not K^(2M).
 
 from hmmlib.factorial.additive import additive_gaussian
 from hmmlib.factorial.approximate import coordinate_ascent, mean_field
+from hmmlib.factorial.counts import JointCounts
 from hmmlib.factorial.model import FactorialHMM
 from hmmlib.factorial.paths import path_log_joint
 
 __all__ = [
     "FactorialHMM",
+    "JointCounts",
     "additive_gaussian",
     "coordinate_ascent",
     "mean_field",

@@ -214,4 +214,5 @@ def flat(values: Tensor) -> np.ndarray | None:
 
 
 def shaped(array: np.ndarray, like: Tensor) -> Tensor:
+    """The numbers as a tensor of the shape and the dtype of `like`."""
     return torch.from_numpy(array).to(like.dtype).reshape(like.shape)

@@ -61,6 +61,7 @@ from hmmlib.nilm.splitting import (
     sample_energy,
 )
 from hmmlib.nilm.stages import compare_stages, learn_stages, staged, stays_of
+from hmmlib.nilm.state_network import StateNetwork
 from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "LiveMeter",
     "NetworkHouse",
     "StateCounts",
+    "StateNetwork",
     "Widening",
     "aligned",
     "appliance_metrics",

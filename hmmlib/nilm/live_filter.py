@@ -6,8 +6,7 @@
 an empty line or `nan` is a missing reading. Each is answered by a line of JSON: the posterior
 mean and median of the watts of each appliance, `lag` readings ago (0 if not given).
 
-A joint state is a state of each appliance, the last one fastest. A message is a list of
-logarithms, one for each joint state. Taught in chapter 10 of *From Rain to Watts*. MIT License.
+A message is a list of logarithms, one for each joint state, the last appliance fastest.
 """
 
 import hashlib
@@ -91,14 +90,15 @@ def by_state(values, size):
 
 
 def log(x):
+    """The logarithm of a probability, -inf for 0."""
     return math.log(x) if x > 0 else -math.inf
 
 
 def log_sum(terms):
+    """log sum exp(terms), and -inf if all are."""
     top = max(terms)
-    if top == -math.inf:
-        return top
-    return top + math.log(sum([math.exp(x - top) for x in terms]))
+    terms = [0.0] if top == -math.inf else [x - top for x in terms]
+    return top + math.log(sum(map(math.exp, terms)))
 
 
 def median(probs, levels):
@@ -116,8 +116,7 @@ def read_house(path):
         body, told = json.loads(text), json.loads(text, parse_float=str, parse_int=str)
         told.pop("sha256")  # the checksum is of each digit of all the rest
         checksum = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        found = f"{body['kind']} of {body['format']}"
-        if found != "House of hmmlib":
+        if (found := f"{body['kind']} of {body['format']}") != "House of hmmlib":
             raise ValueError(f"holds a {found}, needs a House of hmmlib")
         if body["version"] > VERSION:
             raise ValueError(f"has version {body['version']}, needs at most {VERSION}")
@@ -135,6 +134,7 @@ def read_house(path):
 
 
 def main(path, lag="0"):
+    """Answer each line of readings by a line of JSON."""
     live = LiveFilter(read_house(path), int(lag))
     for line in sys.stdin:
         try:

@@ -51,6 +51,7 @@ class Text:
         self.num_dropped += num_lines
 
     def read(self, size=-1) -> str:
+        """The next characters, at most `size`; none of the blank lines at the start."""
         while text := self._next(size):
             if not self.begun:
                 start = re.match(BLANK_LINES, text).end()
