@@ -51,7 +51,10 @@ class Text:
         self.num_dropped += num_lines
 
     def read(self, size=-1) -> str:
-        """The next characters, at most `size`; none of the blank lines at the start."""
+        """The next characters, without the blank lines at the start.
+
+        Raises ValueError for a comment in the place of the column names, and zero bytes.
+        """
         while text := self._next(size):
             if not self.begun:
                 start = re.match(BLANK_LINES, text).end()
