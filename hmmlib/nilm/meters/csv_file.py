@@ -53,7 +53,7 @@ class Text:
     def read(self, size=-1) -> str:
         """The next characters, without the blank lines at the start.
 
-        Raises ValueError for a comment in the place of the column names, and zero bytes.
+        Raises ValueError for zero bytes.
         """
         while text := self._next(size):
             if not self.begun:
