@@ -135,6 +135,21 @@ def test_the_same_seed_gives_the_same_network():
     assert not torch.equal(first.evidence(power)[0], other.evidence(power)[0])
 
 
+def test_the_same_seed_gives_the_same_network_whatever_the_default_precision():
+    table, house, learned = a_table(), a_house(), []
+    before = torch.get_default_dtype()
+    for dtype in (torch.float32, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            network = learn_network(table, STATES, num_batches=2, house=house)
+            watts = network_alone(network, table["mains"])
+        finally:
+            torch.set_default_dtype(before)
+        learned.append((network.network.content(), watts))
+    (content, watts), (again, watts_again) = learned
+    assert content == again and watts.equals(watts_again)
+
+
 def test_training_stops_when_its_time_is_up():
     house = briefly(num_batches=None, seconds=0.5)
     assert 1 <= house.num_batches <= 100

@@ -70,8 +70,10 @@ def drawn(sources: Sources, num: int, remix: float, generator: Generator) -> Win
     )  # (N, M), a start for each appliance
     anyone = torch.randint(num_appliances, (num, 1), generator=generator)
     together = own.gather(1, anyone)
-    mixed = torch.rand((num, 1), generator=generator) < remix
-    speed = STRETCH ** (2 * torch.rand(own.shape, generator=generator) - 1)
+    mixed = torch.rand((num, 1), generator=generator, dtype=torch.float32) < remix
+    speed = STRETCH ** (
+        2 * torch.rand(own.shape, generator=generator, dtype=torch.float32) - 1
+    )
     rest = sources.starts[_integers(len(sources.starts), num, generator)][:, None]
     steps, middle = torch.arange(WINDOW), WINDOW // 2
     moved = ((steps - middle)[:, None] * speed[:, None]).floor().long() + middle
@@ -90,7 +92,9 @@ def _starts(sources: Sources, m: int, num: int, generator: Generator) -> Tensor:
     if not len(active):
         return starts
     on = active[_integers(len(active), num, generator)]
-    return torch.where(torch.rand(num, generator=generator) < ACTIVE, on, starts)
+    return torch.where(
+        torch.rand(num, generator=generator, dtype=torch.float32) < ACTIVE, on, starts
+    )
 
 
 def _integers(below: int, num: int, generator: Generator) -> Tensor:

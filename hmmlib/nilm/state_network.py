@@ -21,6 +21,7 @@ LAYERS = 7  # each sees twice as far as the one before
 NUM_WINDOWS = 16  # of a batch
 LEARNING_RATE = 6e-3
 WARM_UP = 20  # batches
+SINGLE = torch.float32  # whatever the default is
 UNIT = 50.0  # watts: below about so many the input is linear, above logarithmic
 
 
@@ -40,12 +41,12 @@ class StateNetwork(nn.Module):
     ):
         super().__init__()
         self.sizes = tuple(sizes)
-        self.first = nn.Conv1d(3, channels, 3, padding=1)
+        self.first = nn.Conv1d(3, channels, 3, padding=1, dtype=SINGLE)
         self.layers = nn.ModuleList(
-            nn.Conv1d(channels, channels, 3, padding=2**n, dilation=2**n)
+            nn.Conv1d(channels, channels, 3, padding=2**n, dilation=2**n, dtype=SINGLE)
             for n in range(layers)
         )
-        self.last = nn.Conv1d(channels, sum(sizes), 1)
+        self.last = nn.Conv1d(channels, sum(sizes), 1, dtype=SINGLE)
 
     def forward(self, watts: Tensor) -> tuple[Tensor, ...]:
         """Log probabilities, M of (N, T, K_m), of the mains (N, T); NaN where missing."""
