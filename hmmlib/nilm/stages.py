@@ -126,9 +126,10 @@ def compare_stages(
         if len(steps) < FEWEST_STAYS:
             continue
         scores = _held_out(steps.to_numpy(), most, early)
-        for number, gain in enumerate(scores - scores[0], 1):
-            error = gain.std(ddof=1) / len(gain) ** 0.5
-            if np.isfinite(gain).all():
+        for number, score in enumerate(scores, 1):
+            if np.isfinite(score).all() and np.isfinite(scores[0]).all():
+                gain = score - scores[0]
+                error = gain.std(ddof=1) / len(gain) ** 0.5
                 row = k, number, len(steps), steps.mean(), gain.mean(), error
                 rows.append(row)
     columns = ["state", "stages", "stays", "mean steps", "gain", "standard error"]
