@@ -14,6 +14,7 @@ from collections import defaultdict
 
 import nbformat
 import numpy as np
+import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 from PIL import Image
 
@@ -83,11 +84,21 @@ def solutions(cells) -> list[str]:
     return ["\n".join(each) for each in found]
 
 
+def skip_without_ukdale():
+    """Skip a notebook that needs UK-DALE where that would have to be downloaded."""
+    from tests import ukdale
+
+    if not ukdale.is_here():
+        pytest.skip(ukdale.MISSING, allow_module_level=True)
+
+
 def pytest_configure(config):
     """Let nbval compare `Output`s, and run solutions as a reader does who pastes them."""
     as_nbval_does, cells_of = IPyNbCell.sanitize, IPyNbFile.collect
 
     def collect(file):
+        if "fetch_ukdale" in file.path.read_text(encoding="utf-8"):
+            skip_without_ukdale()
         yield from cells_of(file)
         for number, code in enumerate(solutions(file.nb.cells), start=1):
             yield IPyNbCell.from_parent(

@@ -103,6 +103,7 @@ likelihoods, said, shifts = np.empty((2, 3)), np.empty((2, 3)), np.empty(3)
 ASK_TABLES = {
     "aligned": "aligned(guess, truth)[0].to_numpy()",
     "house_metrics": "house_metrics(guess, truth).to_numpy()",
+    "energy_scores": "energy_scores(guess, truth).to_numpy()",
 }
 GIVEN_TABLES = """
 import pandas as pd

@@ -16,7 +16,7 @@ import repository
 from chapters import APPENDIX, CHAPTERS, ROOT, cells, chapter_number, solutions, texts
 
 # A cell that times something live, or draws what one has measured
-TIMED = re.compile(r"nanoseconds\(|steps_of_speed|halving_times")
+TIMED = re.compile(r"nanoseconds\(|steps_of_speed|halving_times|perf_counter\(")
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 KINDS = ("Predict", "Prove", "Program")
 HOW_IT_WORKS = """## Exercises
