@@ -19,6 +19,7 @@ other. Other chains need logarithms.
 import numpy as np
 
 from hmmlib.engines.chains import joint_sum_of_chain, turn
+from hmmlib.engines.joint_reading import joint_scores, steps_of
 from hmmlib.engines.numbers import exponentiate
 from hmmlib.jit import compiled
 
@@ -27,29 +28,31 @@ LOST = 1e-200  # a sum below it may have lost something
 
 
 @compiled
-def forward_counts(start, moves, sizes, scores, messages):
+def forward_counts(start, moves, sizes, reading, likely, messages):
     """The messages of a block. Returns log p(its readings | those before); NaN if lost.
 
     start     (S,)               what enters the first step, p(z_1 | readings before)
     moves     (M, K, K)          transitions, of which (sizes[m], sizes[m]) count
-    scores    (B, S)      both   log p(x_t | z_t); out: exp(that - the largest of a step)
+    reading                      `hmmlib.engines.moves.Reading`
+    likely    (B, S)       out   p(x_t | z_t), divided by the largest of those that can be
     messages  (B, M+1, S)  out   f_m of each step; f_0 is p(z_t | x_{1:t}), and f_M enters
                                  the next step
     """
     size, total, spare = len(start), 0.0, np.empty_like(start)
-    for t in range(len(scores)):
+    for t in range(steps_of(reading)):
+        joint_scores(reading, t, sizes, spare, likely[t])
         entering = start if t == 0 else messages[t - 1, -1]
         top, norm = -np.inf, 0.0
         for s in range(size):
             if entering[s] > 0.0:
-                top = max(top, scores[t, s])
+                top = max(top, likely[t, s])
         if not np.isfinite(top):
             return np.nan
         for s in range(size):  # above 0 only where nothing enters
-            scores[t, s] = min(scores[t, s] - top, 0.0)
-        exponentiate(scores[t])
+            likely[t, s] = min(likely[t, s] - top, 0.0)
+        exponentiate(likely[t])
         for s in range(size):
-            messages[t, 0, s] = entering[s] * scores[t, s]
+            messages[t, 0, s] = entering[s] * likely[t, s]
             norm += messages[t, 0, s]
         if not norm > LOST:
             return np.nan
@@ -64,17 +67,20 @@ def forward_counts(start, moves, sizes, scores, messages):
 
 
 @compiled
-def backward_counts(turned, sizes, likelihoods, messages, after, pairs, posterior):
-    """Add the moves from each step of a block to `pairs`. Returns whether nothing was lost.
+def backward_counts(
+    turned, sizes, reading, likely, messages, after, pairs, uses, first
+):
+    """Add the moves from each step of a block, and its uses. Returns whether all is exact.
 
-    turned       (M, K, K)          transitions, each transposed
-    likelihoods  (B, S)             the `scores` that `forward_counts` left
-    messages     (B, M+1, S)        its messages
-    after        (S,)         both  p(x_{t+1:T} | z_{t+1}), up to a factor, at the last step
-                                    of the block; all 0 if nothing follows. Out: the same
-                                    for the block before
-    pairs        (M, K, K)    both  expected moves, each divided by its probability
-    posterior    (B, S)       out   p(z_t | x)
+    turned    (M, K, K)          transitions, each transposed
+    reading, likely, messages    as in `forward_counts`
+    after     (S,)         both  p(x_{t+1:T} | z_{t+1}), up to a factor, at the last step of
+                                 the block; all 0 if nothing follows. Out: the same for the
+                                 block before
+    pairs     (M, K, K)    both  expected moves, each divided by its probability
+    uses      (3, S)       both  sums of p(z_t | x) times 1, x_t - mean and (x_t - mean)^2
+                                 over the steps with a reading
+    first     (S,)         out   p(z_t | x) at the first step of the block
     """
     size, follows = len(after), after.any()
     entered, left = np.empty_like(after), np.empty_like(after)
@@ -95,11 +101,17 @@ def backward_counts(turned, sizes, likelihoods, messages, after, pairs, posterio
                 joint_sum_of_chain(entered, left, turned[m], sizes[m], others)
         follows, top = True, 0.0
         for s in range(size):
-            posterior[t, s] = messages[t, 0, s] * left[s]
-            after[s] = left[s] * likelihoods[t, s]
+            first[s] = messages[t, 0, s] * left[s]
+            after[s] = left[s] * likely[t, s]
             top = max(top, after[s])
         for s in range(size):
             after[s] /= top
+        if len(reading.values) and reading.values[t] == reading.values[t]:
+            for s in range(size):
+                apart = reading.values[t] - reading.gaussian[1, s]
+                uses[0, s] += first[s]
+                uses[1, s] += first[s] * apart
+                uses[2, s] += first[s] * apart * apart
     return True
 
 

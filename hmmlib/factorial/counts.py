@@ -8,18 +8,16 @@ Letters: B steps of a block, S = (K_1, ..., K_M) joint states.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from hmmlib.emissions import at, lookup
 from hmmlib.engines.answers import possible
 from hmmlib.engines.joint_counts import LIKELY, backward_counts, forward_counts
 from hmmlib.engines.threads import one_thread
+from hmmlib.factorial import passes
 from hmmlib.factorial.messages import backward_block, forward_block
 from hmmlib.factorial.series import Series
 from hmmlib.logs import logsumexp
@@ -46,19 +44,15 @@ class Sums(NamedTuple):
     uses: Tensor | None  #: (3, prod(S))
 
 
-def expected_counts(
-    all_series: Sequence[Series], emission: Distribution
-) -> JointCounts:
+def expected_counts(all_series: Sequence[Series]) -> JointCounts:
     """The expected counts of all sequences together; a thread for each, as far as they go.
 
     Raises ValueError for a sequence that is impossible.
     """
-    sizes = emission.batch_shape
-    joint = torch.unravel_index(torch.arange(sizes.numel()), sizes)
-    flat = at(emission, joint)
+    sizes = all_series[0].chains.log_initial.shape
     threads = min(torch.get_num_threads(), len(all_series))
     with one_thread(), ThreadPoolExecutor(threads) as pool:
-        found = pool.map(_sums, all_series, repeat(flat))
+        found = pool.map(_sums, all_series)
     evidence, starts, moves, uses = zip(*found, strict=True)
     starts = sum(starts)
     shares = [
@@ -73,37 +67,56 @@ def expected_counts(
 
 
 @torch.no_grad()  # a thread has a switch of its own
-def _sums(series: Series, flat: Distribution) -> Sums:
-    return _scaled(series, flat) or _in_logs(series, flat)
+def _sums(series: Series) -> Sums:
+    return _scaled(series) or _in_logs(series)
 
 
-def _scaled(series: Series, flat: Distribution) -> Sums | None:
+def _scaled(series: Series) -> Sums | None:
     """By the compiled loops; None where these do not serve, or might have lost something."""
     arrays, like = series.chains.arrays, series.chains.log_initial
     if arrays is None or _least(arrays.moves[0, 0], arrays.sizes) < LIKELY:
         return None
-    moves, sizes, evidence = arrays.moves[0, 0], arrays.sizes, 0.0
-    start, starts, uses = like.exp().double().flatten().numpy(), [], None
+    start, starts, evidence = like.exp().double().flatten().numpy(), [], 0.0
     for n in range(len(series.blocks)):
         starts.append(start.copy())
-        scores, messages = _rooms(series, n, len(sizes))
-        evidence += forward_counts(start, moves, sizes, scores, messages)
-        start = messages[-1, -1]
-    after, pairs = np.zeros(like.numel()), np.zeros_like(moves)
+        gain, reading, *kept = _forwards(series, n, start)
+        start, evidence = kept[1][-1, -1], evidence + gain
+    if np.isnan(evidence):
+        return None
+    after, first, uses = (
+        np.zeros(len(start)),
+        np.empty(len(start)),
+        np.zeros((3, len(start))),
+    )
+    pairs = np.zeros_like(arrays.moves[0, 0])
+    sums = after, pairs, uses, first
     for n in reversed(range(len(starts))):
         if n < len(starts) - 1:  # those of the last block are still there
-            scores, messages = _rooms(series, n, len(sizes))
-            forward_counts(starts[n], moves, sizes, scores, messages)
-        posterior, given = np.empty_like(scores), (arrays.turned[0, 0], sizes, scores)
-        exact = backward_counts(*given, messages, after, pairs, posterior)
-        if np.isnan(evidence) or not exact:
+            _, reading, *kept = _forwards(series, n, starts[n])
+        if not backward_counts(arrays.turned[0, 0], arrays.sizes, reading, *kept, *sums):
             return None
-        probs = torch.from_numpy(posterior).to(like.dtype)
-        uses = _added(uses, flat, series.blocks[n], probs)
-    pairs = torch.from_numpy(pairs * moves).to(like.dtype)
-    counts = [pairs[m, :size, :size] for m, size in enumerate(like.shape)]
-    total = torch.tensor(evidence, dtype=like.dtype)
-    return Sums(total, probs[0].reshape(like.shape), counts, uses)
+    pairs *= arrays.moves[0, 0]
+    return Sums(
+        torch.tensor(evidence, dtype=like.dtype),
+        torch.from_numpy(first).to(like.dtype).reshape(like.shape),
+        [
+            torch.from_numpy(pairs[m, :k, :k]).to(like.dtype)
+            for m, k in enumerate(like.shape)
+        ],
+        None if series.gaussian is None else torch.from_numpy(uses).to(like.dtype),
+    )
+
+
+def _forwards(series: Series, n: int, start: np.ndarray):
+    """Block n: log p(its readings | those before), NaN if lost; its reading, the likelihoods
+    (B, prod(S)) and the messages (B, M+1, prod(S)).
+    """
+    arrays, reading = series.chains.arrays, passes.reading_of(series, n)
+    num_steps, num_chains = len(series.blocks[n]), len(arrays.sizes)
+    likely = np.empty((num_steps, len(start)))
+    messages = np.empty((num_steps, num_chains + 1, len(start)))
+    given = start, arrays.moves[0, 0], arrays.sizes, reading
+    return forward_counts(*given, likely, messages), reading, likely, messages
 
 
 def _least(moves: np.ndarray, sizes: np.ndarray) -> float:
@@ -112,13 +125,7 @@ def _least(moves: np.ndarray, sizes: np.ndarray) -> float:
     return float(np.prod(least))
 
 
-def _rooms(series: Series, n: int, num_chains: int) -> tuple[np.ndarray, np.ndarray]:
-    """The scores of block n, (B, prod(S)), and room for messages, (B, M+1, prod(S))."""
-    scores = series.scores(n).double().flatten(1).contiguous().numpy()
-    return scores, np.empty((len(scores), num_chains + 1, scores.shape[1]))
-
-
-def _in_logs(series: Series, flat: Distribution) -> Sums:
+def _in_logs(series: Series) -> Sums:
     """Exact whatever the moves. Raises ValueError for an impossible sequence."""
     chains, uses = series.chains, None
     starts = [chains.log_initial]
@@ -136,7 +143,7 @@ def _in_logs(series: Series, flat: Distribution) -> Sums:
         beta, before = backward_block(chains, known)
         beta[-1] = ahead
         probs = (alpha + beta).flatten(1).softmax(-1)
-        uses = _added(uses, flat, series.blocks[n], probs)
+        uses = _added(uses, series, n, probs)
         entered = torch.cat([(scores + beta)[1:], following])
         moves = _moves(chains.log_matrices, alpha[: len(entered)], entered)
         counts = [sum(pair) for pair in zip(counts, moves, strict=True)]
@@ -157,12 +164,11 @@ def _moves(log_matrices: Sequence[Tensor], left: Tensor, entered: Tensor):
         return torch.autograd.grad(logsumexp(joint.flatten(1), -1).sum(), free)
 
 
-def _added(
-    uses: Tensor | None, flat: Distribution, values: Tensor, probs: Tensor
-) -> Tensor | None:
-    """`uses` (3, prod(S)) and those of a block of readings, whose p(z_t | x) are `probs`."""
-    table = lookup(flat, values)
-    if table is None or table.values is None:
+def _added(uses: Tensor | None, series: Series, n: int, probs: Tensor) -> Tensor | None:
+    """`uses` (3, prod(S)), and those of block n, whose p(z_t | x) are `probs` (B, prod(S))."""
+    if series.gaussian is None:
         return None
-    more = table.statistics(probs)
+    seen = ~series.blocks[n].isnan()
+    apart = series.blocks[n][seen, None] - series.gaussian[0]
+    more = torch.stack([(probs[seen] * apart**power).sum(0) for power in range(3)])
     return more if uses is None else uses + more

@@ -174,7 +174,7 @@ class FactorialHMM:
         """
         refuse_driven(self.transition_matrices)
         given = observations, lengths, observed, labels, evidence, None
-        return expected_counts(self._series(given, engine)[0], self.emission)
+        return expected_counts(self._series(given, engine)[0])
 
     def viterbi(
         self, observations, lengths=None, observed=None, engine=None, *, progress=False,
