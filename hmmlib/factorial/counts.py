@@ -93,7 +93,9 @@ def _scaled(series: Series) -> Sums | None:
     for n in reversed(range(len(starts))):
         if n < len(starts) - 1:  # those of the last block are still there
             _, reading, *kept = _forwards(series, n, starts[n])
-        if not backward_counts(arrays.turned[0, 0], arrays.sizes, reading, *kept, *sums):
+        if not backward_counts(
+            arrays.turned[0, 0], arrays.sizes, reading, *kept, *sums
+        ):
             return None
     pairs *= arrays.moves[0, 0]
     return Sums(

@@ -11,6 +11,7 @@ From a model to an answer:
 * network, remixing, state_network: a small neural network inside a house
 * stages, hours: appliances whose stays last, and whose moves depend on the hour
 * discriminative: a house trained for what is asked of it, on days with sub-meters
+* unlabelled: a house from its mains alone, its appliances described in four numbers
 * splitting: the watts of each appliance, by median, mean or best path; energies drawn
 * live, sums: a meter that is read minute by minute
 * energies: the exact mean and variance of each appliance's energy
@@ -63,6 +64,7 @@ from hmmlib.nilm.splitting import (
 from hmmlib.nilm.stages import compare_stages, learn_stages, staged, stays_of
 from hmmlib.nilm.state_network import StateNetwork
 from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house
+from hmmlib.nilm.unlabelled import described_appliance, learn_unlabelled
 
 __all__ = [
     "ENOUGH",
@@ -92,6 +94,7 @@ __all__ = [
     "compare_hours",
     "compare_stages",
     "day_bootstrap",
+    "described_appliance",
     "disaggregate",
     "energy_intervals",
     "energy_kwh",
@@ -106,6 +109,7 @@ __all__ = [
     "learn_house",
     "learn_network",
     "learn_stages",
+    "learn_unlabelled",
     "learn_widening",
     "long_run",
     "mean_baseline",

@@ -194,7 +194,7 @@ def seen_of(house: House, clamped: JointCounts, free: JointCounts, m: int) -> Sl
 
 def of_chain(uses: Tensor, m: int) -> Tensor:
     """(K_1, ..., K_M) summed up over the states of all chains but m; (K_m,)."""
-    return uses.movedim(m, 0).flatten(1).sum(1)
+    return uses.movedim(m, 0).reshape(uses.shape[m], -1).sum(1)
 
 
 def absolute_error(house: House, days: list[Day]) -> float:
