@@ -254,7 +254,12 @@ def finish(target: Path, listed: list[tuple[str, str, int]], facts: dict) -> Non
             metadata["dc:title"] = f"{facts['title']}: {facts['subtitle']}"
             metadata["dc:creator"] = [facts["authors"]]
         pdf.Root.PageMode = pikepdf.Name.UseOutlines
-        pdf.save(target, object_stream_mode=pikepdf.ObjectStreamMode.generate)
+        pikepdf.settings.set_flate_compression_level(9)
+        pdf.save(
+            target,
+            object_stream_mode=pikepdf.ObjectStreamMode.generate,
+            recompress_flate=True,
+        )
 
 
 if __name__ == "__main__":

@@ -41,8 +41,7 @@ def described_appliance(
 
     Args:
         watts: what it draws while it runs.
-        minutes: how long a run takes on average; at least one step.
-        runs_per_day: how many there are on average.
+        minutes, runs_per_day: on average; a run takes one step or more.
         spread: the standard deviation of its watts while it runs.
         step: the time between two readings.
 
@@ -55,15 +54,9 @@ def described_appliance(
         >>> kettle.transition_matrix[1]
         tensor([0.3333, 0.6667], dtype=torch.float64)
     """
-    watts, minutes, runs_per_day, spread = (
-        as_number(name, value, "a number above 0", lambda x: 0 < x < np.inf)
-        for name, value in (
-            ("watts", watts),
-            ("minutes", minutes),
-            ("runs_per_day", runs_per_day),
-            ("spread", spread),
-        )
-    )
+    names = "watts", "minutes", "runs_per_day", "spread"
+    for name, x in zip(names, (watts, minutes, runs_per_day, spread), strict=True):
+        as_number(name, x, "a number above 0", lambda x: 0 < x < np.inf)
     minute = as_time("step", step) / pd.Timedelta("1min")
     if minutes < minute:
         raise ValueError(
