@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-HEAVY = ("numba", "scipy", "pandas", "matplotlib", "pyro", "IPython", "networkx")
+HEAVY = (
+    "numba",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pyro",
+    "IPython",
+    "networkx",
+    "sklearn",
+)
 TELL = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
 
 

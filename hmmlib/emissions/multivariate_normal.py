@@ -93,7 +93,7 @@ def _(emission: MultivariateNormal, values):
 
 @fit.register
 def _(emission: MultivariateNormal, values, weights, limits=NO_LIMITS):
-    mean, covariance = _moments(emission, values, weights)
+    mean, covariance = weighted_moments(emission, values, weights)
     covariance = _wide(covariance, limits.min_scale)
     covariance = _held_covariance(emission, covariance, spread(values))
     return MultivariateNormal(mean, covariance)
@@ -101,7 +101,7 @@ def _(emission: MultivariateNormal, values, weights, limits=NO_LIMITS):
 
 @fit.register
 def _(emission: TiedNormal, values, weights, limits=NO_LIMITS):
-    mean, covariance = _moments(emission, values, weights)
+    mean, covariance = weighted_moments(emission, values, weights)
     share = (weights.sum(0) / weights.sum())[:, None, None]
     shared = _wide((share * covariance).sum(0, keepdim=True), limits.min_scale)
     shared = shared.expand_as(covariance)
@@ -110,7 +110,7 @@ def _(emission: TiedNormal, values, weights, limits=NO_LIMITS):
 
 @fit.register
 def _(emission: SphericalNormal, values, weights, limits=NO_LIMITS):
-    mean, covariance = _moments(emission, values, weights)
+    mean, covariance = weighted_moments(emission, values, weights)
     scale = covariance.diagonal(dim1=-2, dim2=-1).mean(-1).sqrt()
     scale = scale.clamp(min=limits.min_scale)
     return SphericalNormal(
@@ -186,8 +186,14 @@ def _patterns(values: Tensor):
         yield seen, (groups == group).nonzero().flatten()
 
 
-def _moments(emission, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted means (K, D) and covariances (K, D, D); old ones for a state without weight."""
+def weighted_moments(
+    emission, values: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Weighted means (K, D) and covariances (K, D, D) of values (n, D), weights (n, K).
+
+    Old ones for a state without weight. Where a component is NaN, its conditional mean and
+    covariance under the emission stand in for it.
+    """
     if values.isnan().any():
         return _moments_with_gaps(emission, values, weights)
     mean = weighted_mean(values, weights, emission.loc)  # (K, D)
@@ -199,7 +205,7 @@ def _moments(emission, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _moments_with_gaps(emission, values: Tensor, weights: Tensor):
-    """As `_moments`, with the conditional mean and covariance of what is missing."""
+    """As `weighted_moments`, with the conditional mean and covariance of what is missing."""
     size, dims = emission.loc.shape
     filled = values.unsqueeze(1).expand(-1, size, -1).clone()  # (n, K, D)
     extra = emission.covariance_matrix.new_zeros(size, dims, dims)

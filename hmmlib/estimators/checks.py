@@ -1,0 +1,65 @@
+"""Tables and parameters as the estimators need them, or an error in words."""
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+from torch import Tensor
+
+from hmmlib.checks import told
+from hmmlib.observations import with_nan
+
+INTEGERS = [np.dtype(letter) for letter in np.typecodes["AllInteger"]]
+
+
+def read_table(estimator, X, learning: bool, whole: bool = False) -> np.ndarray:
+    """`X` as (n, D) numbers, NaN where missing: float64, or as they come if `whole`.
+
+    Learning notes the number of columns and their names, which later tables need to have.
+    Raises ValueError for what is no such table.
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        X = with_nan(X)
+    elif isinstance(X, Tensor):
+        X = X.numpy(force=True)
+    options = {"ensure_all_finite": "allow-nan"}
+    options["dtype"] = [np.float64, *INTEGERS] if whole else np.float64
+    if learning or hasattr(estimator, "n_features_in_"):
+        return validate_data(estimator, X, reset=learning, **options)
+    return check_array(X, estimator=estimator, **options)
+
+
+def as_probabilities(name: str, values, shape: tuple[int, ...]) -> np.ndarray:
+    """`values` as an array of that shape whose last axis sums to one. Raises ValueError."""
+    probs = np.asarray(values)
+    if probs.shape != shape:
+        raise ValueError(f"{name}: got shape {probs.shape}, needs {shape}")
+    probs = probs.astype(np.float64, copy=False)
+    if not (probs >= 0).all():
+        raise ValueError(f"{name}: got {told(values)}, needs probabilities, 0 to 1")
+    sums = probs.sum(-1)
+    if not np.allclose(sums, 1):
+        found = told(np.atleast_1d(sums).round(6).tolist())
+        raise ValueError(f"{name}: got sums {found}, needs 1")
+    return probs
+
+
+def as_choice(name: str, value, choices: tuple[str, ...]) -> str:
+    """`value`, which is one of the choices. Raises ValueError."""
+    if value not in choices:
+        raise ValueError(f"{name}: got {told(value)}, needs one of {choices}")
+    return value
+
+
+def as_prior(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+    """A prior as numbers of that shape; (K,) may stand for one number a state.
+
+    Raises:
+        ValueError: for other shapes.
+    """
+    prior = np.asarray(value, dtype=np.float64)
+    try:
+        return np.broadcast_to(prior, shape)
+    except ValueError:
+        if prior.shape == shape[:1]:
+            prior = prior.reshape(-1, *[1] * (len(shape) - 1))
+            return np.broadcast_to(prior, shape)
+        raise ValueError(f"{name}: got shape {prior.shape}, needs {shape}") from None
