@@ -43,9 +43,7 @@ class Problem:
         sticky = 3 * np.eye(num_states) + random.gamma(1.0, size=(num_states,) * 2)
         self.parameters = {
             "startprob_": random.dirichlet(np.full(num_states, 5.0)),
-            "transmat_": sticky / sticky.sum(axis=1, keepdims=True)
-            if False
-            else sticky / sticky.sum(axis=1)[:, None],
+            "transmat_": sticky / sticky.sum(axis=1, keepdims=True),
         }
         states = random.integers(num_states, size=(num * steps // 10 + 1)).repeat(10)
         states = states[: num * steps]
