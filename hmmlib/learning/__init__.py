@@ -1,10 +1,14 @@
-"""Learning the parameters: Baum-Welch, gradient ascent, starts, and which state is which."""
+"""Learning the parameters: Baum-Welch, gradient ascent, starts, and which state is which;
+and what a fit is worth: standard errors, intervals and criteria.
+"""
 
 from hmmlib.learning.align import align_states
 from hmmlib.learning.durations import fit_hsmm, hsmm_em_step
 from hmmlib.learning.em import em_step, fit_em, weighted_fit
+from hmmlib.learning.errors import confidence_intervals, standard_errors, wald
 from hmmlib.learning.from_data import fit
 from hmmlib.learning.gradient import fit_gradient
+from hmmlib.learning.profile import profile, profile_interval
 from hmmlib.learning.result import PARTS, Fit, log_prior
 from hmmlib.learning.selection import aic, bic, num_params
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
@@ -15,6 +19,7 @@ __all__ = [
     "aic",
     "align_states",
     "bic",
+    "confidence_intervals",
     "em_step",
     "fit",
     "fit_em",
@@ -25,6 +30,10 @@ __all__ = [
     "hsmm_em_step",
     "log_prior",
     "num_params",
+    "profile",
+    "profile_interval",
     "random_starts",
+    "standard_errors",
+    "wald",
     "weighted_fit",
 ]

@@ -53,7 +53,7 @@ def unconstrained(
         )
 
     if emitted.leaves:
-        _refuse_edges(build().emission)
+        refuse_edges(build().emission)
     return build, [*chain.leaves.values(), *emitted.leaves.values()]
 
 
@@ -135,7 +135,7 @@ def _free_emission(
         elif part.in_unit:
             free.add(name, part.value, lambda x: x * unit, lambda x: x / unit, mask)
         else:
-            transform = _transform(part)
+            transform = transform_of(part)
             free.add(name, part.value, transform, transform.inv, mask)
     if not free.leaves:
         raise ValueError(
@@ -144,7 +144,7 @@ def _free_emission(
         )
 
 
-def _refuse_edges(emission: Distribution) -> None:
+def refuse_edges(emission: Distribution) -> None:
     """Raise ValueError if parameters that are learned bound what a state can emit."""
     for owner, bound in bounds_of_support(emission):
         if bound.requires_grad:
@@ -155,7 +155,7 @@ def _refuse_edges(emission: Distribution) -> None:
             )
 
 
-def _transform(part: Part):
+def transform_of(part: Part):
     """From free numbers to what the parameter may be. Raises ValueError if there is none."""
     try:
         return transform_to(part.constraint)
