@@ -63,7 +63,7 @@ from hmmlib.emissions.protocol import (
     table_of,
     widened,
 )
-from hmmlib.emissions.quantiles import cdf, quantiles
+from hmmlib.emissions.quantiles import below_and_above, cdf, quantiles
 from hmmlib.emissions.support import check_support, log_likelihoods, seen_steps
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "as_emission",
     "as_symbols",
     "at",
+    "below_and_above",
     "blank",
     "blank_of",
     "bounds_of_support",

@@ -1,10 +1,21 @@
-"""Quantiles of distributions of single numbers: of a mixture, no mixture of quantiles."""
+"""Quantiles of distributions of single numbers: of a mixture, no mixture of quantiles.
 
+And the probability of less, or of more, than a value, with the digits of both tails.
+"""
+
+import math
 from functools import singledispatch
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MixtureSameFamily, StudentT
+from torch.distributions import (
+    Distribution,
+    Exponential,
+    Gamma,
+    MixtureSameFamily,
+    Normal,
+    StudentT,
+)
 
 from hmmlib.checks import as_tensor, told
 from hmmlib.emissions.parts import unchecked
@@ -37,12 +48,105 @@ def _(emission: MixtureSameFamily, values):
 
 
 @cdf.register
+def _(emission: Normal, values):
+    return _normals((values - emission.loc) / emission.scale)
+
+
+@cdf.register
 def _(emission: StudentT, values):
+    return _students(emission, (values - emission.loc) / emission.scale)
+
+
+@singledispatch
+def survival(emission: Distribution, values: Tensor) -> Tensor:
+    """p(x > value | state) of a density: 1 - cdf, with the digits of the upper tail."""
+    return 1 - cdf(emission, values)
+
+
+@survival.register
+def _(emission: MixtureSameFamily, values):
+    each = survival(emission.component_distribution, values.unsqueeze(-1))
+    return (each * emission.mixture_distribution.probs).sum(-1)
+
+
+@survival.register
+def _(emission: Normal, values):
+    return _normals((emission.loc - values) / emission.scale)
+
+
+@survival.register
+def _(emission: StudentT, values):
+    return _students(emission, (emission.loc - values) / emission.scale)
+
+
+@survival.register
+def _(emission: Gamma, values):
+    scaled = emission.rate * values.clamp(min=0)
+    return torch.special.gammaincc(emission.concentration.expand_as(scaled), scaled)
+
+
+@survival.register
+def _(emission: Exponential, values):
+    return (-emission.rate * values.clamp(min=0)).exp()
+
+
+def _normals(apart: Tensor) -> Tensor:
+    """p(z <= apart) of a standard normal; `torch.special.ndtr` is 0 from -9 on."""
+    return torch.erfc(-apart / math.sqrt(2)) / 2
+
+
+def _students(emission: StudentT, apart: Tensor) -> Tensor:
+    """p(t <= apart) of Student's t."""
     from scipy.special import stdtr  # takes a while to load
 
-    apart = (values - emission.loc) / emission.scale
     found = stdtr(emission.df.numpy(force=True), apart.numpy(force=True))
     return torch.from_numpy(found).to(apart)
+
+
+def below_and_above(emission: Distribution, values: Tensor) -> tuple[Tensor, ...]:
+    """p(x < value), p(x <= value), p(x > value) and p(x >= value) in each state, (..., K).
+
+    Of a density the first two are the same, and so are the last. Each of them keeps its
+    digits where it is small.
+
+    Args:
+        emission: of single numbers, batch_shape (K,).
+        values: (..., 1), which the family can emit.
+
+    Raises:
+        ValueError: for a density whose cdf is not known.
+
+    Example:
+        >>> from torch.distributions import Bernoulli
+        >>> below_and_above(Bernoulli(torch.tensor([0.25])), torch.tensor([[0.0]]))[:2]
+        (tensor([[0.]]), tensor([[0.7500]]))
+    """
+    if not emission.support.is_discrete:
+        up_to, above = cdf(emission, values), survival(emission, values)
+        return up_to, up_to, above, above
+    masses = _masses(emission, int(values.max()))
+    up_to, beyond = masses.cumsum(0), masses.flip(0).cumsum(0).flip(0)
+    none = torch.zeros_like(masses[:1])
+    at = values[..., 0].long()
+    return (
+        torch.cat([none, up_to])[at],
+        up_to[at],
+        torch.cat([beyond, none])[at + 1],
+        beyond[at],
+    )
+
+
+def _masses(emission: Distribution, most: int) -> Tensor:
+    """p(x) for x = 0, 1, ... until almost nothing is left behind, and beyond `most`; (V, K)."""
+    top = getattr(emission.support, "upper_bound", None)
+    size = 2 * most + 64
+    while True:
+        size = size if top is None else int(torch.as_tensor(top).max()) + 1
+        counts = torch.arange(size).double().unsqueeze(-1)
+        masses = log_prob(emission, counts).exp()
+        if top is not None or (masses.sum(0) > 1 - 1e-6).all():
+            return masses
+        size *= 2
 
 
 @torch.no_grad()

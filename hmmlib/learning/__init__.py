@@ -3,12 +3,14 @@ and what a fit is worth: standard errors, intervals and criteria.
 """
 
 from hmmlib.learning.align import align_states
+from hmmlib.learning.bootstrap import bootstrap, bootstrap_intervals
 from hmmlib.learning.durations import fit_hsmm, hsmm_em_step
 from hmmlib.learning.em import em_step, fit_em, weighted_fit
 from hmmlib.learning.errors import confidence_intervals, standard_errors, wald
 from hmmlib.learning.from_data import fit
 from hmmlib.learning.gradient import fit_gradient
 from hmmlib.learning.profile import profile, profile_interval
+from hmmlib.learning.residuals import pseudo_residuals
 from hmmlib.learning.result import PARTS, Fit, log_prior
 from hmmlib.learning.selection import aic, bic, num_params
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
@@ -19,6 +21,8 @@ __all__ = [
     "aic",
     "align_states",
     "bic",
+    "bootstrap",
+    "bootstrap_intervals",
     "confidence_intervals",
     "em_step",
     "fit",
@@ -32,6 +36,7 @@ __all__ = [
     "num_params",
     "profile",
     "profile_interval",
+    "pseudo_residuals",
     "random_starts",
     "standard_errors",
     "wald",

@@ -1,0 +1,211 @@
+"""The bootstrap: the same fit, again and again, to data that might have been seen instead."""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmmlib.checks import as_count, as_instance, as_seed, told, warn
+from hmmlib.emissions import at
+from hmmlib.hmm import HMM
+from hmmlib.learning.align import align_states
+from hmmlib.learning.coordinates import entries_of, named_values
+from hmmlib.learning.em import fit_em
+from hmmlib.learning.errors import as_level, as_table
+from hmmlib.learning.result import cast
+from hmmlib.observations import Observed, in_double
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUM_ITERS = 1000  # of a fit that stops by itself
+
+
+class Bootstrap(NamedTuple):
+    """Fits to data that might have been seen instead, their states in the order of the model's."""
+
+    draws: dict[str, Tensor]  #: by parameter, (B, ...); NaN where it was not drawn
+    num_converged: int  #: how many of the B fits did
+    table: "pd.DataFrame"
+    """Columns estimate, standard_error, low, high: the standard deviation of the draws, and
+    the quantiles that hold `level` of them."""
+
+
+def bootstrap(
+    hmm: HMM,
+    observations,
+    lengths=None,
+    observed=None,
+    *,
+    inputs=None,
+    level: float = 0.95,
+    num_draws: int = 200,
+    block: int | None = None,
+    seed: int | None = 0,
+    fit: Callable = fit_em,
+    **options,
+) -> Bootstrap:
+    """What the fit gives for other data of the same kind.
+
+    Without `block` the data are simulated from `hmm`, with the lengths, the inputs and the
+    gaps of the observations (the parametric bootstrap): right if the model is. With `block`
+    they are pieces of the observations themselves, drawn with replacement until there are as
+    many steps: right if the model is not, but only for dependence much shorter than a block.
+    Each piece counts as a sequence of its own, so that no move between two pieces is learned;
+    initial_probs of a single sequence are then not drawn. Of several sequences `block=0` draws
+    whole ones. Each fit starts from `hmm`, and its states are matched with those of `hmm` by
+    `align_states`.
+
+    Args:
+        hmm: the end of a fit.
+        observations, lengths, observed, inputs: what it was fitted to.
+        level: of the intervals.
+        num_draws: B, fits; 200 for standard errors, a thousand or more for intervals.
+        block: steps in a piece, or 0 for whole sequences.
+        seed: the same seed gives the same draws.
+        fit: such as `fit_em` or `fit_gradient`, with its `options`.
+
+    Raises:
+        ValueError: for a block longer than the shortest sequence.
+
+    Efron & Tibshirani 1993, secs. 6.5 and 8.6; Künsch 1989.
+
+    Example:
+        >>> coin = HMM([1.0], [[1.0]], [[0.25, 0.75]])
+        >>> draws = bootstrap(coin, [0, 1, 1, 1] * 12, seed=0).draws["probs"]
+        >>> draws.shape
+        torch.Size([200, 1, 2])
+    """
+    as_instance("hmm", hmm, HMM)
+    level, num_draws = as_level(level), as_count("num_draws", num_draws)
+    generator, hmm = torch.Generator(), cast(hmm, torch.float64)
+    seed = as_seed(seed)
+    generator.manual_seed(seed) if seed is not None else generator.seed()
+    seen = hmm.read(observations, lengths, observed, inputs)
+    draw = _simulated if block is None else _pieces(hmm, seen, block)
+    options = {"num_iters": NUM_ITERS} | options if fit is fit_em else options
+    models, num_converged = [], 0
+    for _ in range(num_draws):
+        found = _refitted(hmm, draw(hmm, seen, generator), fit, options)
+        num_converged += found.converged
+        models.append(_aligned(hmm, found.model))
+    if num_converged < num_draws:
+        warn(
+            f"bootstrap: {num_draws - num_converged} of {num_draws} fits did not converge,"
+            " needs more steps"
+        )
+    several = seen.values.ndim - len(hmm.emission.event_shape) > 1
+    return _gathered(hmm, models, num_converged, level, block is None or several)
+
+
+def bootstrap_intervals(
+    hmm: HMM, observations, lengths=None, observed=None, **options
+) -> "pd.DataFrame":
+    """The table of `bootstrap`; see `confidence_intervals`."""
+    return bootstrap(hmm, observations, lengths, observed, **options).table
+
+
+def reordered(hmm: HMM, order: Tensor) -> HMM:
+    """The same model, its states in another order: state k is now `order[k]` of before.
+
+    Example:
+        >>> hmm = HMM([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], [[0.1, 0.9], [0.6, 0.4]])
+        >>> reordered(hmm, torch.tensor([1, 0])).initial_probs
+        tensor([0.4000, 0.6000], dtype=torch.float64)
+    """
+    moves = hmm.transition_matrix
+    if isinstance(moves, Tensor):
+        moves = moves[order][:, order]
+    else:
+        moves = type(moves)(moves.weights[order][:, order])
+    emission = at(hmm.emission, (order,))
+    return HMM(hmm.initial_probs[order], moves, emission, hmm.symbols)
+
+
+def _refitted(hmm: HMM, drawn: Observed, fit: Callable, options: dict):
+    """The fit, quiet about an end that `Bootstrap.num_converged` tells of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not converged.*")
+        return fit(hmm, drawn, **options)
+
+
+def _aligned(hmm: HMM, model: HMM) -> HMM:
+    """The model, its states in the order of `hmm`."""
+    if hmm.num_states == 1:
+        return model
+    return reordered(model, align_states(hmm, model))
+
+
+def _simulated(hmm: HMM, seen: Observed, generator: torch.Generator) -> Observed:
+    """A sample of the model, with the lengths and gaps of the observations."""
+    event = len(hmm.emission.event_shape)
+    driven = hasattr(hmm.emission, "num_inputs")  # reads inputs beside each reading
+    steps = seen.values.shape[: seen.values.ndim - event]
+    num = int(torch.randint(2**62, (), generator=generator))
+    single = len(steps) == 1
+    sizes = (steps[0], num, None) if single else (steps[1], num, steps[0])
+    values = hmm.sample(*sizes, seen.inputs).observations.double()
+    if driven:
+        missing = seen.values[..., 0].isnan()
+        readings = values.masked_fill(missing, torch.nan)[..., None]
+        values = torch.cat([readings, seen.inputs.to(readings)], -1)
+    elif seen.values.is_floating_point():
+        values = values.masked_fill(seen.values.isnan(), torch.nan)
+    return hmm.read(in_double(seen._replace(values=values, checked=False)))
+
+
+def _pieces(hmm: HMM, seen: Observed, block: int) -> Callable:
+    """A function that draws pieces of the observations. Raises ValueError."""
+    block = as_count("block", block, least=0)
+    event = len(hmm.emission.event_shape)
+    seen = in_double(seen)
+    rows = seen.values if seen.values.ndim > event + 1 else seen.values[None]
+    ends = torch.full((len(rows),), rows.shape[1])
+    ends = ends if seen.lengths is None else seen.lengths
+    if block > ends.min() or (block == 0 and len(rows) == 1):
+        raise ValueError(
+            f"block: got {block}, needs 1 to {int(ends.min())}, the steps of the shortest"
+            f" sequence, or 0 for whole ones, of which there are {told(len(rows))}"
+        )
+    inputs = seen.inputs
+    if inputs is not None:
+        inputs = inputs if inputs.ndim == 3 else inputs[None]
+
+    def draw(hmm: HMM, _, generator: torch.Generator) -> Observed:
+        if block == 0:
+            which = torch.randint(len(rows), (len(rows),), generator=generator)
+            lengths = None if seen.lengths is None else seen.lengths[which]
+            given = None if inputs is None else inputs[which]
+            return hmm.read(Observed(rows[which], lengths, inputs=given))
+        places = (ends - block + 1).cumsum(0)  # where a piece may begin, over all rows
+        num = -(-int(ends.sum()) // block)
+        chosen = torch.randint(int(places[-1]), (num,), generator=generator)
+        which = torch.searchsorted(places, chosen, right=True)
+        before = torch.where(which > 0, places[which - 1], 0)
+        steps = (chosen - before)[:, None] + torch.arange(block)
+        given = None if inputs is None else inputs[which[:, None], steps]
+        return hmm.read(Observed(rows[which[:, None], steps], inputs=given))
+
+    return draw
+
+
+def _gathered(
+    hmm: HMM, models: list[HMM], num_converged: int, level: float, with_start: bool
+) -> Bootstrap:
+    """The draws by parameter, and their table."""
+    each = [named_values(model) for model in models]
+    draws = {name: torch.stack([x[name] for x in each]) for name in each[0]}
+    if not with_start:
+        draws["initial_probs"] = torch.full_like(draws["initial_probs"], torch.nan)
+    flat = torch.cat([x.flatten(1) for x in draws.values()], 1)  # (B, P)
+    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=flat.dtype)
+    low, high = flat.quantile(ends, 0)
+    columns = {
+        "estimate": torch.cat([x.flatten() for x in named_values(hmm).values()]),
+        "standard_error": flat.std(0),
+        "low": low,
+        "high": high,
+    }
+    return Bootstrap(draws, num_converged, as_table(entries_of(hmm), columns))
