@@ -12,8 +12,9 @@ from hmmlib.learning.gradient import fit_gradient
 from hmmlib.learning.profile import profile, profile_interval
 from hmmlib.learning.residuals import pseudo_residuals
 from hmmlib.learning.result import PARTS, Fit, log_prior
-from hmmlib.learning.selection import aic, bic, num_params
+from hmmlib.learning.selection import aic, bic, choose_num_states, num_params
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
+from hmmlib.learning.validation import cross_validate, held_out_log_likelihood
 
 __all__ = [
     "PARTS",
@@ -23,7 +24,9 @@ __all__ = [
     "bic",
     "bootstrap",
     "bootstrap_intervals",
+    "choose_num_states",
     "confidence_intervals",
+    "cross_validate",
     "em_step",
     "fit",
     "fit_em",
@@ -31,6 +34,7 @@ __all__ = [
     "fit_hsmm",
     "fit_restarts",
     "guess_emission",
+    "held_out_log_likelihood",
     "hsmm_em_step",
     "log_prior",
     "num_params",

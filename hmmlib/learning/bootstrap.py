@@ -1,7 +1,19 @@
-"""The bootstrap: the same fit, again and again, to data that might have been seen instead."""
+"""The bootstrap: the same fit, again and again, to data that might have been seen instead.
+
+parametric  data are simulated from the model, with the lengths, the inputs and the gaps of the
+            observations: right if the model is
+block       data are pieces of the observations themselves, drawn with replacement until there
+            are as many steps: right even if the model is not, for dependence that is much
+            shorter than a piece
+
+Each piece counts as a sequence of its own, so that no move between two pieces is learned; the
+initial_probs of a single sequence are then not drawn. Of several sequences whole ones may be
+drawn. Efron & Tibshirani 1993, secs. 6.5 and 8.6; Künsch 1989.
+"""
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -14,7 +26,7 @@ from hmmlib.learning.align import align_states
 from hmmlib.learning.coordinates import entries_of, named_values
 from hmmlib.learning.em import fit_em
 from hmmlib.learning.errors import as_level, as_table
-from hmmlib.learning.result import cast
+from hmmlib.learning.result import Fit, cast
 from hmmlib.observations import Observed, in_double
 
 if TYPE_CHECKING:
@@ -47,15 +59,9 @@ def bootstrap(
     fit: Callable = fit_em,
     **options,
 ) -> Bootstrap:
-    """What the fit gives for other data of the same kind.
+    """What the fit gives for other data of the same kind; see the module.
 
-    Without `block` the data are simulated from `hmm`, with the lengths, the inputs and the
-    gaps of the observations (the parametric bootstrap): right if the model is. With `block`
-    they are pieces of the observations themselves, drawn with replacement until there are as
-    many steps: right if the model is not, but only for dependence much shorter than a block.
-    Each piece counts as a sequence of its own, so that no move between two pieces is learned;
-    initial_probs of a single sequence are then not drawn. Of several sequences `block=0` draws
-    whole ones. Each fit starts from `hmm`, and its states are matched with those of `hmm` by
+    Each fit starts from `hmm`, and its states are matched with those of `hmm` by
     `align_states`.
 
     Args:
@@ -63,41 +69,28 @@ def bootstrap(
         observations, lengths, observed, inputs: what it was fitted to.
         level: of the intervals.
         num_draws: B, fits; 200 for standard errors, a thousand or more for intervals.
-        block: steps in a piece, or 0 for whole sequences.
+        block: None to simulate, the steps of a piece, or 0 for whole sequences.
         seed: the same seed gives the same draws.
         fit: such as `fit_em` or `fit_gradient`, with its `options`.
 
-    Raises:
-        ValueError: for a block longer than the shortest sequence.
-
-    Efron & Tibshirani 1993, secs. 6.5 and 8.6; Künsch 1989.
+    Raises ValueError for a block longer than the shortest sequence.
 
     Example:
         >>> coin = HMM([1.0], [[1.0]], [[0.25, 0.75]])
-        >>> draws = bootstrap(coin, [0, 1, 1, 1] * 12, seed=0).draws["probs"]
-        >>> draws.shape
+        >>> bootstrap(coin, [0, 1, 1, 1] * 12, seed=0).draws["probs"].shape
         torch.Size([200, 1, 2])
     """
     as_instance("hmm", hmm, HMM)
     level, num_draws = as_level(level), as_count("num_draws", num_draws)
-    generator, hmm = torch.Generator(), cast(hmm, torch.float64)
-    seed = as_seed(seed)
-    generator.manual_seed(seed) if seed is not None else generator.seed()
+    hmm = cast(hmm, torch.float64)
     seen = hmm.read(observations, lengths, observed, inputs)
     draw = _simulated if block is None else _pieces(hmm, seen, block)
-    options = {"num_iters": NUM_ITERS} | options if fit is fit_em else options
-    models, num_converged = [], 0
+    start = _begun_anywhere(hmm, seen) if block else hmm
+    generator, fits = _generator(seed), []
     for _ in range(num_draws):
-        found = _refitted(hmm, draw(hmm, seen, generator), fit, options)
-        num_converged += found.converged
-        models.append(_aligned(hmm, found.model))
-    if num_converged < num_draws:
-        warn(
-            f"bootstrap: {num_draws - num_converged} of {num_draws} fits did not converge,"
-            " needs more steps"
-        )
+        fits.append(_refitted(start, draw(hmm, seen, generator), fit, options))
     several = seen.values.ndim - len(hmm.emission.event_shape) > 1
-    return _gathered(hmm, models, num_converged, level, block is None or several)
+    return _gathered(hmm, fits, level, block is None or several)
 
 
 def bootstrap_intervals(
@@ -124,11 +117,26 @@ def reordered(hmm: HMM, order: Tensor) -> HMM:
     return HMM(hmm.initial_probs[order], moves, emission, hmm.symbols)
 
 
-def _refitted(hmm: HMM, drawn: Observed, fit: Callable, options: dict):
+def _generator(seed: int | None) -> torch.Generator:
+    generator, seed = torch.Generator(), as_seed(seed)
+    if seed is None:
+        generator.seed()
+        return generator
+    return generator.manual_seed(seed)
+
+
+def _refitted(start: HMM, drawn: Observed, fit: Callable, options: dict) -> Fit:
     """The fit, quiet about an end that `Bootstrap.num_converged` tells of."""
+    options = {"num_iters": NUM_ITERS} | options if fit is fit_em else options
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not converged.*")
-        return fit(hmm, drawn, **options)
+        return fit(start, drawn, **options)
+
+
+def _begun_anywhere(hmm: HMM, seen: Observed) -> HMM:
+    """The model of a piece, which may begin in any state: as often as the series is in it."""
+    probs = hmm.smooth(seen).smoothed_probs.reshape(-1, hmm.num_states).mean(0)
+    return replace(hmm, initial_probs=probs / probs.sum())
 
 
 def _aligned(hmm: HMM, model: HMM) -> HMM:
@@ -191,11 +199,15 @@ def _pieces(hmm: HMM, seen: Observed, block: int) -> Callable:
     return draw
 
 
-def _gathered(
-    hmm: HMM, models: list[HMM], num_converged: int, level: float, with_start: bool
-) -> Bootstrap:
+def _gathered(hmm: HMM, fits: list[Fit], level: float, with_start: bool) -> Bootstrap:
     """The draws by parameter, and their table."""
-    each = [named_values(model) for model in models]
+    num_converged = sum(fit.converged for fit in fits)
+    if num_converged < len(fits):
+        warn(
+            f"bootstrap: {len(fits) - num_converged} of {len(fits)} fits did not converge,"
+            " needs more steps"
+        )
+    each = [named_values(_aligned(hmm, fit.model)) for fit in fits]
     draws = {name: torch.stack([x[name] for x in each]) for name in each[0]}
     if not with_start:
         draws["initial_probs"] = torch.full_like(draws["initial_probs"], torch.nan)

@@ -63,10 +63,10 @@ def fit(
     """
     num_states, seed = as_count("num_states", num_states), as_seed(seed) or 0
     num_starts = as_count("num_starts", num_starts)
-    words = _words_in(observations)
+    words = words_in(observations)
     symbols = symbols or words
-    found, event = _read(family, observations, lengths, observed, symbols, inputs)
-    blank = _blank(family, num_states, event, found)
+    found, event = read_for(family, observations, lengths, observed, symbols, inputs)
+    blank = blank_for(family, num_states, event, found)
     _refuse_words(words, blank)
     like = HMM(*_sticky(num_states), blank, symbols)
     starts = _starts(like, found, num_starts, seed)
@@ -74,7 +74,7 @@ def fit(
     return runs[0]._replace(runs=tuple(runs))
 
 
-def _read(
+def read_for(
     family, observations, lengths, observed, symbols, inputs
 ) -> tuple[Observed, tuple[int, ...]]:
     """The observations, beside their inputs if the family has any, and the shape of one."""
@@ -88,6 +88,8 @@ def _read(
         )
     if not driven:
         return found, event
+    if found.inputs is not None:  # read before
+        return found, tuple(family.event_shape)
     inputs = as_inputs(inputs, tuple(found.values.shape), found.lengths, None)
     return beside_inputs(found._replace(inputs=inputs)), inputs.shape[-1:]
 
@@ -151,7 +153,7 @@ def _event_shape(family, observations) -> tuple[int, ...]:
     return tuple(as_tensor("observations", given).shape[-1:])
 
 
-def _blank(family, num_states: int, event: tuple, found: Observed) -> Distribution:
+def blank_for(family, num_states: int, event: tuple, found: Observed) -> Distribution:
     """Equal states that can emit the data; independent components for single values."""
     if isinstance(family, Distribution):
         if tuple(family.batch_shape) != (num_states,):
@@ -169,7 +171,7 @@ def _blank(family, num_states: int, event: tuple, found: Observed) -> Distributi
     return Independent(blank, 1) if event and not blank.event_shape else blank
 
 
-def _words_in(observations) -> tuple[str, ...] | None:
+def words_in(observations) -> tuple[str, ...] | None:
     """The different words among the observations, in order; None if they are numbers."""
     words: set[str] = set()
 

@@ -4,6 +4,11 @@ If the model is right they are standard normal, whatever the family: 2.5 % lie a
 count has a segment in the place of a point, from the probability of less to that of at most
 what was observed. Zucchini, MacDonald & Langrock 2016, ch. 6.
 
+ordinary  given all observations but x_t itself: these show single outliers. They depend on each
+          other a little, even if the model is right
+ahead     given those before x_t (forecast residuals): independent if the model is right, so
+          that an autocorrelation counts against it
+
 Letters as in `hmmlib.recursion`.
 """
 
@@ -45,20 +50,13 @@ def pseudo_residuals(
     """Phi^-1 of p(x_t or less | all others), (T,) or (N, T): standard normal if all is well.
 
     The distribution of x_t given the others is a mixture of the states' emissions, weighted by
-    p(z_t | the others). Ordinary residuals, which show single outliers, are given all
-    observations but x_t itself; they depend on each other a little, even if the model is
-    right. With `ahead` only those before it are given: one-step-ahead (forecast) residuals,
-    which are independent if the model is right, so an autocorrelation counts against it.
+    p(z_t | the others). Symbols have no order but that of their numbers.
 
     Args:
         hmm, observations, lengths, observed, inputs, labels: as for `HMM`.
-        ahead: given the past only.
+        ahead: given the past alone.
         seed: of counts and symbols, values are drawn from their segments, so that they are
-            normal and not only nearly so; the same seed gives the same. By default they are
-            the middles.
-
-    Symbols have no order but that of their numbers; their residuals tell more of two symbols
-    than of many.
+            exactly normal; by default they are the middles.
 
     Raises:
         ValueError: for vectors, for a family whose cdf is not known, and for impossible
@@ -68,7 +66,7 @@ def pseudo_residuals(
         >>> from torch.distributions import Normal
         >>> one = HMM([1.0], [[1.0]], Normal(torch.tensor([5.0]), 2.0))
         >>> pseudo_residuals(one, [7.0, 3.0, None]).values
-        tensor([ 1.0000, -1.0000,     nan], dtype=torch.float64)
+        tensor([ 1., -1., nan], dtype=torch.float64)
     """
     as_instance("hmm", hmm, HMM)
     seed = as_seed(seed)
@@ -84,18 +82,13 @@ def pseudo_residuals(
     values, emission = seen.values, hmm.emission
     if driven:
         values, emission = values[..., 0], given(emission, seen.inputs)
-    single = potentials.log_likelihoods.ndim == 2
-    if single:
-        weights = _weights(potentials, ahead)
-    else:
-        weights = potentials.log_likelihoods.new_zeros(potentials.log_likelihoods.shape)
-        for n in range(len(weights)):
-            one = _sequence(potentials, n)
-            weights[n, : len(one.log_likelihoods)] = _weights(one, ahead)
-            there[n, len(one.log_likelihoods) :] = False
+    if seen.lengths is not None:
+        steps = torch.arange(there.shape[1], device=there.device)
+        there = there & (steps < seen.lengths[:, None])
     known = values.masked_fill(~there, values[there][0] if there.any() else 1)
-    below, up_to, above, beyond = below_and_above(emission, known[..., None])
-    parts = [(weights * x.to(weights)).sum(-1) for x in (below, up_to, above, beyond)]
+    weights = _all_weights(potentials, ahead)
+    parts = below_and_above(emission, known[..., None])
+    parts = [(weights * x.to(weights)).sum(-1) for x in parts]
     return _residuals(parts, there, seed)
 
 
@@ -114,7 +107,7 @@ def _residuals(parts: list[Tensor], there: Tensor, seed: int | None) -> Residual
 
 def _normal(below: Tensor, above: Tensor) -> Tensor:
     """Phi^-1, from the smaller of both tails, which keeps its digits."""
-    from scipy.special import ndtri  # takes a while to load; torch's stops at 1e-190
+    from scipy.special import ndtri  # takes a while to load; torch's loses the tail
 
     least = torch.minimum(below, above).clamp(0, 1)
     found = torch.from_numpy(ndtri(least.double().cpu().numpy())).to(least)
@@ -128,6 +121,18 @@ def _sequence(potentials: Potentials, n: int) -> Potentials:
     moves = moves[n] if moves.ndim == 4 else moves
     moves = moves[: end - 1] if moves.ndim == 3 else moves
     return Potentials(initial, (moves,), scores[n, :end])
+
+
+def _all_weights(potentials: Potentials, ahead: bool) -> Tensor:
+    """`_weights` of one sequence or of each of a batch, 0 behind its end."""
+    scores = potentials.log_likelihoods
+    if scores.ndim == 2:
+        return _weights(potentials, ahead)
+    weights = torch.zeros_like(scores)
+    for n in range(len(weights)):
+        one = _sequence(potentials, n)
+        weights[n, : len(one.log_likelihoods)] = _weights(one, ahead)
+    return weights
 
 
 def _weights(potentials: Potentials, ahead: bool) -> Tensor:

@@ -1,11 +1,19 @@
-"""How many states: models compared by what their parameters cost."""
+"""How many states: models compared by what their parameters cost, and on unseen data."""
 
 import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
-from hmmlib.checks import as_instance
+from hmmlib.checks import as_count, as_instance, told
 from hmmlib.durations import HSMM
 from hmmlib.emissions import num_free, seen_steps
 from hmmlib.hmm import HMM
+from hmmlib.learning.from_data import fit, read_for
+from hmmlib.learning.result import Fit
+from hmmlib.learning.validation import cross_validate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def num_params(hmm: HMM | HSMM) -> int:
@@ -52,6 +60,98 @@ def bic(
     there = seen_steps(hmm.emission, seen.values)
     num = int(there.sum()) if seen.lengths is None else _num_seen(there, seen.lengths)
     return num_params(hmm) * math.log(num) - 2 * score
+
+
+class Choice(NamedTuple):
+    """Models of different numbers of states, side by side. Prints as a table and a sentence."""
+
+    table: "pd.DataFrame"
+    """A row for each K; columns parameters, log_likelihood, aic, bic, converged, and
+    cross_validated and its standard_error, nats for an observation, unless left out."""
+    preferred: dict[str, int]  #: K, by criterion
+    fits: dict[int, Fit]  #: by K, learned from all data
+
+    def __str__(self) -> str:
+        """The table, and what each criterion prefers."""
+        return f"{self.table.round(4).to_string()}\n{self._verdict()}"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return f"{self.table.round(4).to_html()}<p>{self._verdict()}</p>"
+
+    def _verdict(self) -> str:
+        votes = ", ".join(f"{k} by {name}" for name, k in self.preferred.items())
+        same = len(set(self.preferred.values())) == 1
+        return f"Preferred K: {votes}. {'They agree.' if same else 'They disagree.'}"
+
+
+def choose_num_states(
+    family,
+    candidates: Iterable[int],
+    observations,
+    lengths=None,
+    *,
+    observed=None,
+    inputs=None,
+    symbols=None,
+    num_folds: int | None = 5,
+    block: int | None = None,
+    **options,
+) -> Choice:
+    """A fit for each number of states, and what each criterion prefers; it picks none.
+
+    The criteria answer different questions. BIC looks for the true number, if there is one;
+    AIC and cross-validation for the model that predicts best, and with real data often find
+    more states than can be interpreted (Pohle et al. 2017). A fit that has not converged is
+    underrated.
+
+    Args:
+        family, observations, lengths, observed, inputs, symbols: as for `fit`.
+        candidates: numbers of states, such as range(1, 6).
+        num_folds, block: as for `cross_validate`; None to do without.
+        options: go to `fit`, such as num_starts, seed and num_iters.
+
+    Raises:
+        ValueError: as `fit`, and without a candidate.
+
+    Example:
+        >>> from torch.distributions import Poisson
+        >>> choice = choose_num_states(Poisson, [1], [1, 0, 2, 0, 0, 2, 1, 1, 0, 3])
+        >>> print(choice.table.loc[1, ["aic", "bic"]].round(1).tolist(), choice.preferred)
+        [28.4, 28.7] {'AIC': 1, 'BIC': 1, 'cross-validation': 1}
+    """
+    import pandas as pd  # takes a while to load
+
+    sizes = [as_count("candidates", k) for k in candidates]
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise ValueError(f"candidates: got {told(sizes)}, needs different numbers")
+    given = {"observed": observed, "inputs": inputs, "symbols": symbols, **options}
+    data = observations, lengths
+    fits = {k: fit(family, k, *data, **given) for k in sizes}
+    rows = {k: _row(found, *data, observed, inputs) for k, found in fits.items()}
+    for k in sizes if num_folds is not None else ():
+        folds = {"num_folds": num_folds, "block": block}
+        scored = cross_validate(family, k, *data, **folds, **given)
+        rows[k]["cross_validated"] = scored.per_step
+        rows[k]["standard_error"] = scored.standard_error
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("K")
+    preferred = {"AIC": int(table["aic"].idxmin()), "BIC": int(table["bic"].idxmin())}
+    if num_folds is not None:
+        preferred["cross-validation"] = int(table["cross_validated"].idxmax())
+    return Choice(table, preferred, fits)
+
+
+def _row(found: Fit, observations, lengths, observed, inputs) -> dict:
+    """What the table of `choose_num_states` says of one fit to all data."""
+    emission, names = found.model.emission, found.model.symbols
+    seen, _ = read_for(emission, observations, lengths, observed, names, inputs)
+    return {
+        "parameters": num_params(found.model),
+        "log_likelihood": found.log_likelihoods[-1].item(),
+        "aic": aic(found.model, seen),
+        "bic": bic(found.model, seen),
+        "converged": found.converged,
+    }
 
 
 def _as_model(hmm) -> HMM | HSMM:
