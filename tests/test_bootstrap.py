@@ -87,13 +87,14 @@ def test_a_simulated_series_has_the_gaps_lengths_and_inputs():
     hmm = HMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], emission)
     x, inputs = [[0.0, math.nan, 2.0], [1.0]], [[[1.0]] * 3, [[2.0]]]
     seen = hmm.read(x, inputs=inputs)
-    drawn = _simulated(hmm, seen, g)
+    (drawn,) = _simulated(hmm, seen, g, 1)
     assert drawn.lengths.tolist() == [3, 1]
     assert drawn.values[0, 1, 0].isnan() and drawn.values[0, :, 1].eq(1).all()
     assert (drawn.values[..., 0] != seen.values[..., 0])[[0, 0, 1], [0, 2, 0]].all()
     plane = HMM([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]],
                 Independent(Normal(torch.zeros(2, 2), torch.ones(2, 2)), 1))  # fmt: skip
-    drawn = _simulated(plane, plane.read([[0.0, np.nan], [1.0, 2.0]]), g)
+    one, drawn = _simulated(plane, plane.read([[0.0, np.nan], [1.0, 2.0]]), g, 2)
+    assert not torch.equal(one.values[1], drawn.values[1])
     assert drawn.values.isnan().tolist() == [[False, True], [False, False]]
 
 
@@ -104,12 +105,12 @@ def test_pieces_are_pieces_and_each_place_is_as_likely():
     draw = _pieces(hmm, seen, 3)
     starts = []
     for _ in range(500):
-        drawn = draw(hmm, seen, g).values
+        drawn = draw(g).values
         assert drawn.shape == (3, 3) and (drawn.diff() == 1).all()
         starts += drawn[:, 0].tolist()
     values, counts = np.unique(starts, return_counts=True)
     assert values.tolist() == [0, 1, 2, 10] and (abs(counts - 375) < 4 * 17).all()
-    whole = _pieces(hmm, seen, 0)(hmm, seen, g)
+    whole = _pieces(hmm, seen, 0)(g)
     assert set(whole.lengths.tolist()) <= {3, 5} and len(whole.values) == 2
 
 

@@ -12,7 +12,7 @@ drawn. Efron & Tibshirani 1993, secs. 6.5 and 8.6; Künsch 1989.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NUM_ITERS = 1000  # of a fit that stops by itself
+AT_ONCE = 2_000_000  # steps that are simulated together
 
 
 class Bootstrap(NamedTuple):
@@ -84,11 +85,14 @@ def bootstrap(
     level, num_draws = as_level(level), as_count("num_draws", num_draws)
     hmm = cast(hmm, torch.float64)
     seen = hmm.read(observations, lengths, observed, inputs)
-    draw = _simulated if block is None else _pieces(hmm, seen, block)
+    generator = _generator(seed)
+    if block is None:
+        drawn = _simulated(hmm, seen, generator, num_draws)
+    else:
+        draw = _pieces(hmm, seen, block)
+        drawn = (draw(generator) for _ in range(num_draws))
     start = _begun_anywhere(hmm, seen) if block else hmm
-    generator, fits = _generator(seed), []
-    for _ in range(num_draws):
-        fits.append(_refitted(start, draw(hmm, seen, generator), fit, options))
+    fits = [_refitted(start, each, fit, options) for each in drawn]
     several = seen.values.ndim - len(hmm.emission.event_shape) > 1
     return _gathered(hmm, fits, level, block is None or several)
 
@@ -146,22 +150,36 @@ def _aligned(hmm: HMM, model: HMM) -> HMM:
     return reordered(model, align_states(hmm, model))
 
 
-def _simulated(hmm: HMM, seen: Observed, generator: torch.Generator) -> Observed:
-    """A sample of the model, with the lengths and gaps of the observations."""
+def _simulated(
+    hmm: HMM, seen: Observed, generator: torch.Generator, num: int
+) -> Iterator[Observed]:
+    """Samples of the model, with the lengths and gaps of the observations."""
     event = len(hmm.emission.event_shape)
     driven = hasattr(hmm.emission, "num_inputs")  # reads inputs beside each reading
     steps = seen.values.shape[: seen.values.ndim - event]
-    num = int(torch.randint(2**62, (), generator=generator))
-    single = len(steps) == 1
-    sizes = (steps[0], num, None) if single else (steps[1], num, steps[0])
-    values = hmm.sample(*sizes, seen.inputs).observations.double()
-    if driven:
-        missing = seen.values[..., 0].isnan()
-        readings = values.masked_fill(missing, torch.nan)[..., None]
-        values = torch.cat([readings, seen.inputs.to(readings)], -1)
-    elif seen.values.is_floating_point():
-        values = values.masked_fill(seen.values.isnan(), torch.nan)
-    return hmm.read(in_double(seen._replace(values=values, checked=False)))
+    missing = seen.values.isnan() if seen.values.is_floating_point() else None
+    inputs, rows = seen.inputs, steps[0] if len(steps) > 1 else 1
+    at_once = min(
+        max(AT_ONCE // (rows * steps[-1]), 1), num
+    )  # a loop over the steps each
+    for first in range(0, num, at_once):
+        copies = min(at_once, num - first)
+        repeated = None if inputs is None else inputs.view(rows, *inputs.shape[-2:])
+        if inputs is not None:
+            repeated = repeated.repeat(copies, 1, 1)
+        key = int(torch.randint(2**62, (), generator=generator))
+        found = hmm.sample(steps[-1], key, copies * rows, repeated).observations
+        for values in found.double().split(rows):
+            values = values.view(*steps, *values.shape[2:])
+            if driven:
+                values = torch.cat([values[..., None], inputs.to(values)], -1)
+                gaps = missing & (torch.arange(values.shape[-1]) == 0)
+            else:
+                gaps = missing
+            if gaps is not None:
+                values = values.masked_fill(gaps, torch.nan)
+            one = seen._replace(values=values, checked=False)
+            yield hmm.read(in_double(one))
 
 
 def _pieces(hmm: HMM, seen: Observed, block: int) -> Callable:
@@ -181,7 +199,7 @@ def _pieces(hmm: HMM, seen: Observed, block: int) -> Callable:
     if inputs is not None:
         inputs = inputs if inputs.ndim == 3 else inputs[None]
 
-    def draw(hmm: HMM, _, generator: torch.Generator) -> Observed:
+    def draw(generator: torch.Generator) -> Observed:
         if block == 0:
             which = torch.randint(len(rows), (len(rows),), generator=generator)
             lengths = None if seen.lengths is None else seen.lengths[which]

@@ -50,9 +50,9 @@ def standard_errors(
     """Standard errors of the parameters of a fitted model, from the observed information.
 
     The inverse of minus the second derivative of log p(x), exact, carried over to the
-    parameters by the delta method. It is a statement about maximum-likelihood estimates of a
-    model that is true, with much data; `benchmarks/coverage.csv` says how well intervals made
-    of it hold.
+    parameters by the delta method: right for maximum-likelihood estimates of a true model and
+    much data. How often intervals made of them hold is in
+    `benchmarks/interval_coverage.csv`.
 
     Held, with NaN as its standard error: initial_probs of a single sequence, of which one
     draw tells next to nothing; a probability of exactly 0, and the other of its row; and,

@@ -72,12 +72,7 @@ def pseudo_residuals(
     seed = as_seed(seed)
     seen = hmm.read(observations, lengths, observed, inputs, labels)
     driven = hasattr(hmm.emission, "num_inputs")
-    if hmm.emission.event_shape and not driven:
-        size = tuple(hmm.emission.event_shape)
-        raise ValueError(
-            f"observations: got vectors {size}, needs single numbers; for a component of them"
-            " the emission of that component alone"
-        )
+    _refuse_vectors(hmm, driven)
     potentials, there = hmm.potentials(seen), seen_steps(hmm.emission, seen.values)
     values, emission = seen.values, hmm.emission
     if driven:
@@ -90,6 +85,16 @@ def pseudo_residuals(
     parts = below_and_above(emission, known[..., None])
     parts = [(weights * x.to(weights)).sum(-1) for x in parts]
     return _residuals(parts, there, seed)
+
+
+def _refuse_vectors(hmm: HMM, driven: bool) -> None:
+    """Raise ValueError unless an observation is a single number, or one beside inputs."""
+    if hmm.emission.event_shape and not driven:
+        size = tuple(hmm.emission.event_shape)
+        raise ValueError(
+            f"observations: got vectors {size}, needs single numbers; for a component of them"
+            " the emission of that component alone"
+        )
 
 
 def _residuals(parts: list[Tensor], there: Tensor, seed: int | None) -> Residuals:

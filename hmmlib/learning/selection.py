@@ -102,8 +102,7 @@ def choose_num_states(
 
     The criteria answer different questions. BIC looks for the true number, if there is one;
     AIC and cross-validation for the model that predicts best, and with real data often find
-    more states than can be interpreted (Pohle et al. 2017). A fit that has not converged is
-    underrated.
+    more states than can be interpreted (Pohle et al. 2017).
 
     Args:
         family, observations, lengths, observed, inputs, symbols: as for `fit`.
@@ -111,8 +110,7 @@ def choose_num_states(
         num_folds, block: as for `cross_validate`; None to do without.
         options: go to `fit`, such as num_starts, seed and num_iters.
 
-    Raises:
-        ValueError: as `fit`, and without a candidate.
+    Raises ValueError as `fit`, and without a candidate.
 
     Example:
         >>> from torch.distributions import Poisson
@@ -135,10 +133,15 @@ def choose_num_states(
         rows[k]["cross_validated"] = scored.per_step
         rows[k]["standard_error"] = scored.standard_error
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("K")
-    preferred = {"AIC": int(table["aic"].idxmin()), "BIC": int(table["bic"].idxmin())}
-    if num_folds is not None:
-        preferred["cross-validation"] = int(table["cross_validated"].idxmax())
-    return Choice(table, preferred, fits)
+    return Choice(table, _preferred(table), fits)
+
+
+def _preferred(table: "pd.DataFrame") -> dict[str, int]:
+    """The K of each criterion."""
+    best = {"AIC": table["aic"].idxmin(), "BIC": table["bic"].idxmin()}
+    if "cross_validated" in table:
+        best["cross-validation"] = table["cross_validated"].idxmax()
+    return {name: int(k) for name, k in best.items()}
 
 
 def _row(found: Fit, observations, lengths, observed, inputs) -> dict:
