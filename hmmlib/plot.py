@@ -191,6 +191,98 @@ def shares(
     return ax
 
 
+def diagnostics(residuals, num_lags: int = 30) -> np.ndarray:
+    """Four looks at pseudo-residuals, which are standard normal if the model is right.
+
+    Over time, with the lines that 95 % stay within; their histogram beside the normal density;
+    their quantiles against those of a normal, with the band in which each of them lies with
+    95 %; and their autocorrelation, with the 95 % band of independent ones. Ordinary residuals
+    depend on each other a little even in the right model: judge the last by those `ahead`.
+
+    Args:
+        residuals: from `hmmlib.learning.pseudo_residuals`, whose segments are drawn too; or
+            (T,) or (N, T) numbers, NaN where missing.
+        num_lags: at most so many, and a quarter of the steps.
+
+    Returns:
+        (2, 2) Axes.
+
+    Raises:
+        ValueError: for fewer than three residuals.
+
+    Example:
+        >>> axes = diagnostics(np.random.default_rng(0).normal(size=100))
+    """
+    rows = np.atleast_2d(np.asarray(getattr(residuals, "values", residuals), float))
+    known = np.sort(rows[np.isfinite(rows)])
+    if len(known) < 3:
+        raise ValueError(f"residuals: got {len(known)} numbers, needs three or more")
+    _, axes = figure(5.2, ncols=2, nrows=2)
+    _over_time(axes[0, 0], residuals, rows)
+    _histogram(axes[0, 1], known)
+    _quantiles(axes[1, 0], known)
+    _autocorrelation(axes[1, 1], rows, num_lags)
+    return axes
+
+
+def _over_time(ax: Axes, residuals, rows: np.ndarray) -> None:
+    """Each residual at its step, one sequence after the other; a count as its segment."""
+    style = {"color": QUANTITY_COLORS["forward"], "markersize": 2.5, "linewidth": 0.8}
+    steps = np.arange(rows.size) + 1
+    ends = [
+        np.clip(np.asarray(getattr(residuals, name, rows), float).ravel(), -9, 9)
+        for name in ("low", "high")
+    ]
+    if (ends[1] > ends[0]).any():
+        ax.vlines(steps, *ends, color=STATE_COLORS[0], linewidth=0.8)
+    ax.plot(steps, np.clip(rows.ravel(), -9, 9), "o", **style)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    for bound in (-1.96, 1.96):
+        ax.axhline(bound, color=GREY, linewidth=1, linestyle="--")
+    most = max(3.2, 1.05 * np.nanmax(np.clip(np.abs(rows), 0, 9)))
+    ax.set(xlabel="step", ylabel="residual", title="over time", ylim=(-most, most))
+
+
+def _histogram(ax: Axes, known: np.ndarray) -> None:
+    """The shares of the residuals, and the normal density."""
+    most = max(3.5, min(9.0, np.abs(known).max()))
+    grid = np.linspace(-most, most, 200)
+    ax.hist(known, 25, range=(-most, most), density=True, color=STATE_COLORS[0])
+    ax.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=INK)
+    ax.set(xlabel="residual", ylabel="density", title="against a normal density")
+
+
+def _quantiles(ax: Axes, known: np.ndarray) -> None:
+    """The sorted residuals over the quantiles of a normal, and where each of them belongs."""
+    from scipy.special import betaincinv, ndtri  # takes a while to load
+
+    rank = np.arange(len(known)) + 1.0
+    across = ndtri((rank - 0.5) / len(known))
+    low, high = (
+        ndtri(betaincinv(rank, len(known) + 1 - rank, share))
+        for share in (0.025, 0.975)
+    )
+    ax.fill_between(across, low, high, color="#DDDDDD", label="95 % of each")
+    ax.plot(across, across, color=INK, linewidth=1)
+    ax.plot(across, known, "o", color=QUANTITY_COLORS["forward"], markersize=2.5)
+    ax.set(xlabel="normal quantile", ylabel="residual", title="quantiles")
+
+
+def _autocorrelation(ax: Axes, rows: np.ndarray, num_lags: int) -> None:
+    """The correlation of residuals some steps apart, of the same sequence."""
+    apart = rows - np.nanmean(rows[np.isfinite(rows)])
+    apart[~np.isfinite(apart)] = np.nan
+    spread, num = np.nanmean(apart**2), np.isfinite(apart).sum()
+    lags = np.arange(1, min(num_lags, max(rows.shape[1] // 4, 1)) + 1)
+    products = [apart[:, lag:] * apart[:, :-lag] for lag in lags]
+    found = [np.nansum(x) / max(np.isfinite(x).sum(), 1) / spread for x in products]
+    ax.axhspan(-1.96 / num**0.5, 1.96 / num**0.5, color="#DDDDDD")
+    ax.axhline(0, color=INK, linewidth=0.8)
+    ax.vlines(lags, 0, found, color=QUANTITY_COLORS["forward"], linewidth=2)
+    ax.locator_params(axis="x", integer=True)
+    ax.set(xlabel="lag, steps", ylabel="correlation", title="autocorrelation")
+
+
 def _with_edges(steps: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The steps, and rows beside them, with half a step more at both ends; (R + 1, H + 2)."""
     wide = np.pad(np.stack([steps.astype(float), *rows]), ((0, 0), (1, 1)), "edge")

@@ -9,6 +9,7 @@ from hmmlib.learning.em import em_step, fit_em, weighted_fit
 from hmmlib.learning.errors import confidence_intervals, standard_errors, wald
 from hmmlib.learning.from_data import fit
 from hmmlib.learning.gradient import fit_gradient
+from hmmlib.learning.overview import summary
 from hmmlib.learning.profile import profile, profile_interval
 from hmmlib.learning.residuals import pseudo_residuals
 from hmmlib.learning.result import PARTS, Fit, log_prior
@@ -43,6 +44,7 @@ __all__ = [
     "pseudo_residuals",
     "random_starts",
     "standard_errors",
+    "summary",
     "wald",
     "weighted_fit",
 ]
