@@ -60,7 +60,7 @@ def test_counts_have_segments_and_no_infinity_is_drawn():
     axes = diagnostics(found)
     segments = np.array(axes[0, 0].collections[0].get_segments())
     assert np.isfinite(segments).all() and len(segments) == 50
-    np.testing.assert_allclose(segments[:, 1, 1], np.clip(found.high, -9, 9))
+    np.testing.assert_allclose(segments[:, 1, 1], np.clip(found.high.numpy(), -9, 9))
     diagnostics([0.1, 0.2, np.inf, -0.3])[0, 0].figure.canvas.draw()
     with pytest.raises(ValueError, match="residuals: got 2 numbers, needs three"):
         diagnostics([0.1, np.nan, 0.2])
