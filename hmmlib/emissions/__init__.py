@@ -23,6 +23,7 @@ from hmmlib.emissions import (  # noqa: F401  (each registers its family)
     student_t,
 )
 from hmmlib.emissions.categorical import Categorical, as_symbols, symbol_log_probs
+from hmmlib.emissions.condensed import condensed, restated
 from hmmlib.emissions.independent import Product
 from hmmlib.emissions.linear import LinearEmission
 from hmmlib.emissions.multivariate_normal import SphericalNormal, TiedNormal
@@ -85,6 +86,7 @@ __all__ = [
     "by_logits",
     "cdf",
     "check_support",
+    "condensed",
     "construct",
     "constructed_with",
     "counted_probs",
@@ -108,6 +110,7 @@ __all__ = [
     "quantiles",
     "randomised",
     "rebuilt",
+    "restated",
     "rows",
     "seen_steps",
     "surely_in_support",

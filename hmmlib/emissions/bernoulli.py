@@ -3,6 +3,7 @@
 import torch
 from torch.distributions import Bernoulli
 
+from hmmlib.emissions.condensed import at_means, condensed
 from hmmlib.emissions.counts import log_odds
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
@@ -27,6 +28,11 @@ def _(emission: Bernoulli, values):
 @fit.register
 def _(emission: Bernoulli, values, weights, limits=NO_LIMITS):
     return Bernoulli(weighted_mean(values, weights, emission.probs).clamp(0.0, 1.0))
+
+
+@condensed.register
+def _(emission: Bernoulli, values, weights):
+    return at_means(values, weights, emission.probs)
 
 
 @blank.register

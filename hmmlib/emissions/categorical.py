@@ -1,9 +1,11 @@
 """Categorical: one of V symbols, each state with its own probabilities."""
 
 import torch
+from torch import Tensor
 from torch.distributions import Categorical, Distribution, OneHotCategorical
 
 from hmmlib.checks import told
+from hmmlib.emissions.condensed import at_means, condensed, restated
 from hmmlib.emissions.looks import are_symbols
 from hmmlib.emissions.parts import given_as_probs, log_probs_given, of_valid
 from hmmlib.emissions.protocol import (
@@ -105,6 +107,23 @@ def _(emission: OneHotCategorical, values, weights, limits=NO_LIMITS):
     return type(emission)(probs=probs)
 
 
+@condensed.register
+def _(emission: Categorical, values, weights):
+    counts = weights.new_zeros(emission.probs.shape[::-1])  # (V, K)
+    return _symbols(counts), counts.index_add(0, values.long(), weights)
+
+
+@restated.register
+def _(emission: Categorical, statistics):
+    counts = statistics[: emission.probs.shape[-1]]
+    return _symbols(counts), counts
+
+
+@condensed.register
+def _(emission: OneHotCategorical, values, weights):
+    return at_means(values, weights, emission.probs)
+
+
 @blank.register
 def _(emission: Categorical, num_states, values):
     num_symbols = int(values[~values.isnan()].max()) + 1
@@ -138,6 +157,11 @@ def _(emission, evenly, generator):
 @counted_probs.register
 def _(emission: Categorical):
     return [emission.probs]
+
+
+def _symbols(counts: Tensor) -> Tensor:
+    """0, 1, ..., V - 1, for counts (V, K)."""
+    return torch.arange(len(counts), device=counts.device).to(counts)
 
 
 def _of_symbols(emission: OneHotCategorical) -> Categorical:

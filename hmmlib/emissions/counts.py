@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Binomial, Distribution, Geometric, Multinomial
 
+from hmmlib.emissions.condensed import at_means, condensed
 from hmmlib.emissions.parts import given_as_probs, log_probs_given
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
@@ -96,6 +97,13 @@ def _(emission: Multinomial, values, weights, limits=NO_LIMITS):
     counts = torch.tensordot(weights, values, dims=([0], [0]))
     probs = normalised(counts, emission.probs, limits.pseudo_count)
     return Multinomial(emission.total_count, probs)
+
+
+@condensed.register(Binomial)
+@condensed.register(Geometric)
+@condensed.register(Multinomial)
+def _(emission, values, weights):
+    return at_means(values, weights, emission.mean)
 
 
 @blank.register

@@ -3,6 +3,7 @@
 import torch
 from torch.distributions import Exponential
 
+from hmmlib.emissions.condensed import at_means, condensed
 from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, widened
 from hmmlib.emissions.weights import held_open, spread, weighted_mean
 
@@ -12,6 +13,11 @@ def _(emission: Exponential, values, weights, limits=NO_LIMITS):
     scale = weighted_mean(values, weights, emission.mean)  # mean and standard deviation
     held = scale.clamp(min=limits.min_scale)
     return Exponential(1 / held_open(held, spread(values), emission.mean))
+
+
+@condensed.register
+def _(emission: Exponential, values, weights):
+    return at_means(values, weights, emission.mean)
 
 
 @blank.register

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Chi2, Distribution, Gamma
 
+from hmmlib.emissions.condensed import condensed, two_each
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     blank,
@@ -74,6 +75,15 @@ def _(emission: Gamma, values, weights, limits=NO_LIMITS):
     )
 
 
+@condensed.register
+def _(emission: Gamma, values, weights):
+    # mean (1 - d) and mean (1 + d), whose logarithms have the mean of those of the values
+    mean = weighted_mean(values, weights, emission.mean)
+    gap = _mean_distance(values, weights, mean)
+    apart = 1 + (-torch.expm1(-2 * gap)).sqrt()
+    return two_each(mean * (-2 * gap).exp() / apart, mean * apart, weights.sum(0))
+
+
 @blank.register
 def _(emission: Gamma, num_states, values):
     one = values.new_ones(num_states, *values.shape[1:])
@@ -88,7 +98,7 @@ def _(emission: Gamma, min_scale):
 
 
 # Chi2 is a Gamma to torch, but has one parameter only.
-for question in (fit, blank, widened):
+for question in (fit, condensed, blank, widened):
     question.register(Chi2, question.dispatch(Distribution))
 
 

@@ -5,6 +5,7 @@ a Gaussian with a diagonal covariance. `Product` reads one component of each of 
 families, such as a number and a word. A component that is NaN is missing, alone.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
+from hmmlib.emissions.condensed import by_column, condensed
+from hmmlib.emissions.parts import at
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     counted_probs,
@@ -149,6 +152,31 @@ def _(emission: Product, values, weights, limits=NO_LIMITS):
 def _(emission: Independent, values, weights, limits=NO_LIMITS):
     base = fit(emission.base_dist, values, weights, limits)
     return Independent(base, emission.reinterpreted_batch_ndims)
+
+
+@condensed.register
+def _(emission: Product, values, weights):
+    columns = zip(emission.factors, values.unbind(-1), strict=True)
+    found = [_of_column(*each, weights) for each in columns]
+    return by_column(found, emission.event_shape)
+
+
+@condensed.register
+def _(emission: Independent, values, weights):
+    base, event = emission.base_dist, emission.event_shape
+    if emission.reinterpreted_batch_ndims != len(event):
+        return None
+    found = []
+    for index in itertools.product(*map(range, event)):
+        at_index = (slice(None), *index)
+        found.append(_of_column(at(base, at_index), values[at_index], weights))
+    return by_column(found, event)
+
+
+def _of_column(factor: Distribution, column: Tensor, weights: Tensor):
+    """`condensed`, of the values of one component that are not missing."""
+    seen = ~column.isnan()
+    return condensed(factor, column[seen], weights[seen])
 
 
 @misses_parts.register(Product)

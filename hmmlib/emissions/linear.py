@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, constraints
 
 from hmmlib.checks import as_tensor
+from hmmlib.emissions.condensed import condensed
 from hmmlib.emissions.parts import of_valid
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
@@ -115,6 +116,17 @@ def _(emission: LinearEmission, values, weights, limits=NO_LIMITS):
     scale = torch.where(mass > 0, squares / mass, emission.scale.square()).sqrt()
     scale = scale.clamp(min=limits.min_scale)
     return LinearEmission(slopes, held_open(scale, spread(readings), emission.scale))
+
+
+@condensed.register
+def _(emission: LinearEmission, values, weights):
+    # R of a QR decomposition has the squares and products of all rows.
+    mass, width = weights.sum(0), values.shape[1]
+    rows = torch.linalg.qr(weights.mT.sqrt()[..., None] * values).R  # (K, m, 1 + P)
+    unit = (mass / rows.shape[1]).sqrt()
+    rows = rows / torch.where(mass > 0, unit, 1.0)[:, None, None]
+    shares = (mass / rows.shape[1]).diag().repeat_interleave(rows.shape[1], 0)
+    return rows.reshape(-1, width), shares
 
 
 @blank.register

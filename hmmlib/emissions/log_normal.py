@@ -5,6 +5,7 @@
 
 from torch.distributions import LogNormal, Normal
 
+from hmmlib.emissions.condensed import condensed
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     blank,
@@ -23,6 +24,12 @@ def _(emission: LogNormal):
 @fit.register
 def _(emission: LogNormal, values, weights, limits=NO_LIMITS):
     return _exp(fit(_log(emission), values.log(), weights, limits))
+
+
+@condensed.register
+def _(emission: LogNormal, values, weights):
+    logs, weights = condensed(_log(emission), values.log(), weights)
+    return logs.exp(), weights
 
 
 @blank.register

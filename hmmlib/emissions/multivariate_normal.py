@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, constraints
 
+from hmmlib.emissions.condensed import condensed
 from hmmlib.emissions.protocol import (
     NO_LIMITS,
     blank,
@@ -116,6 +117,18 @@ def _(emission: SphericalNormal, values, weights, limits=NO_LIMITS):
     return SphericalNormal(
         mean, held_open(scale, spread(values).amax(), emission.scale)
     )
+
+
+@condensed.register
+def _(emission: MultivariateNormal, values, weights):
+    # For each axis of the covariance of a state, two values as far from the mean as it is long.
+    mean, covariance = weighted_moments(emission, values, weights)
+    dims = mean.shape[1]
+    variances, axes = torch.linalg.eigh(covariance)
+    apart = axes * (dims * variances.clamp(min=0)).sqrt().unsqueeze(1)
+    apart = torch.cat([apart, -apart], 2).mT  # (K, 2 D, D)
+    shares = (weights.sum(0).diag() / (2 * dims)).repeat_interleave(2 * dims, 0)
+    return (mean.unsqueeze(1) + apart).reshape(-1, dims), shares
 
 
 @blank.register

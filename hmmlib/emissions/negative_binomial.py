@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import NegativeBinomial
 
 from hmmlib.checks import warn
+from hmmlib.emissions.condensed import condensed
 from hmmlib.emissions.counts import log_odds, possible_only, times
 from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, log_prob
 from hmmlib.emissions.symbols import read_by_symbol
@@ -55,6 +56,11 @@ def _(emission: NegativeBinomial, values, weights, limits=NO_LIMITS):
         )
     total = torch.where(moved, found, old)
     return NegativeBinomial(total, mean / (mean + total))
+
+
+@condensed.register
+def _(emission: NegativeBinomial, values, weights):
+    return tallied(values, weights)  # as many as there are different counts
 
 
 @blank.register

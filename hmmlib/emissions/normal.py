@@ -5,6 +5,7 @@ import math
 import torch
 from torch.distributions import Normal
 
+from hmmlib.emissions.condensed import condensed, restated, two_each
 from hmmlib.emissions.looks import are_finite
 from hmmlib.emissions.parts import of_valid
 from hmmlib.emissions.protocol import (
@@ -21,13 +22,16 @@ from hmmlib.emissions.protocol import (
     widened,
 )
 from hmmlib.emissions.weights import (
+    counted,
     held_open,
     in_rows,
     spread,
-    visited,
     weighted_mean,
     weighted_squares,
 )
+
+# Of the mean square about the old mean, how much the variance has to be: else digits are lost
+KEPT = 1e-6
 
 
 @log_prob.register
@@ -79,11 +83,29 @@ def _(emission: Normal, table):
 def _(emission: Normal, values, weights, limits=NO_LIMITS):
     mean = weighted_mean(values, weights, emission.loc)
     scale = weighted_squares(values, weights, mean).sqrt()
-    counted = visited(weights, values.ndim)
-    if values.isnan().any():
-        counted = scale > 0
-    scale = torch.where(counted, scale, emission.scale).clamp(min=limits.min_scale)
+    scale = torch.where(counted(values, weights), scale, emission.scale).clamp(
+        min=limits.min_scale
+    )
     return Normal(mean, held_open(scale, spread(values), emission.scale))
+
+
+@condensed.register
+def _(emission: Normal, values, weights):
+    mean = weighted_mean(values, weights, emission.loc)
+    scale = weighted_squares(values, weights, mean).sqrt()
+    return two_each(mean - scale, mean + scale, weights.sum(0))
+
+
+@restated.register
+def _(emission: Normal, statistics):
+    mass, first, second = statistics
+    heavy = torch.where(mass > 0, mass, 1.0)
+    shift, square = first / heavy, second / heavy
+    variance = square - shift.square()
+    if (variance < KEPT * square).any():
+        return None  # digits are lost to cancellation
+    mean, scale = emission.loc + shift, variance.clamp(min=0).sqrt()
+    return two_each(mean - scale, mean + scale, mass)
 
 
 @blank.register

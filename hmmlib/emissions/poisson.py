@@ -3,6 +3,7 @@
 import torch
 from torch.distributions import Poisson
 
+from hmmlib.emissions.condensed import at_means, condensed
 from hmmlib.emissions.counts import possible_only, times
 from hmmlib.emissions.protocol import NO_LIMITS, blank, fit, log_prob
 from hmmlib.emissions.symbols import read_by_symbol
@@ -22,6 +23,11 @@ def _(emission: Poisson, values):
 @fit.register
 def _(emission: Poisson, values, weights, limits=NO_LIMITS):
     return Poisson(weighted_mean(values, weights, emission.rate))
+
+
+@condensed.register
+def _(emission: Poisson, values, weights):
+    return at_means(values, weights, emission.rate)
 
 
 @blank.register

@@ -7,15 +7,17 @@ emits it; the M-step is then a fit to the distinct counts alone.
 import torch
 from torch.distributions import Distribution
 
+from hmmlib.emissions.condensed import condensed, restated
 from hmmlib.emissions.protocol import NO_LIMITS, Lookup, fit, log_prob, lookup, m_step
 
 MOST_ROWS = 1024
 
 
 def read_by_symbol(family: type) -> None:
-    """Register `lookup` and `m_step` for a family of single counts 0, 1, 2, ..."""
+    """Register what reads a table, for a family of single counts 0, 1, 2, ..."""
     lookup.register(family, _lookup)
     m_step.register(family, _m_step)
+    restated.register(family, _restated)
 
 
 def _lookup(emission: Distribution, values) -> Lookup | None:
@@ -41,6 +43,15 @@ def _lookup(emission: Distribution, values) -> Lookup | None:
 
 def _m_step(emission: Distribution, statistics, limits=NO_LIMITS) -> Distribution:
     """The fit to each count, weighted by how often each state emits it."""
+    return fit(emission, *_counts(statistics), limits)
+
+
+def _restated(emission: Distribution, statistics):
+    return condensed(emission, *_counts(statistics))
+
+
+def _counts(statistics):
+    """Each count, and how often each state emits it."""
     weights = statistics[:-1]  # the last row is of missing ones
     counts = torch.arange(len(weights), dtype=weights.dtype, device=weights.device)
-    return fit(emission, counts, weights, limits)
+    return counts, weights

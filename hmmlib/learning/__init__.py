@@ -15,11 +15,16 @@ from hmmlib.learning.residuals import pseudo_residuals
 from hmmlib.learning.result import PARTS, Fit, log_prior
 from hmmlib.learning.selection import aic, bic, choose_num_states, num_params
 from hmmlib.learning.starts import fit_restarts, guess_emission, random_starts
+from hmmlib.learning.streams import StepwiseFit, fit_em_stepwise, fit_em_streamed
+from hmmlib.learning.sums import Sums, added, em_step_from, expected_sums
 from hmmlib.learning.validation import cross_validate, held_out_log_likelihood
 
 __all__ = [
     "PARTS",
     "Fit",
+    "StepwiseFit",
+    "Sums",
+    "added",
     "aic",
     "align_states",
     "bic",
@@ -29,8 +34,12 @@ __all__ = [
     "confidence_intervals",
     "cross_validate",
     "em_step",
+    "em_step_from",
+    "expected_sums",
     "fit",
     "fit_em",
+    "fit_em_stepwise",
+    "fit_em_streamed",
     "fit_gradient",
     "fit_hsmm",
     "fit_restarts",

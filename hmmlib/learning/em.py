@@ -250,12 +250,18 @@ def refitted(
     emission: Distribution, seen: Observed, states: Tensor, limits: Limits
 ) -> Distribution:
     """The emission that fits best where step t counts p(z_t | x), (T, K) or (N, T, K)."""
+    there = counted_steps(emission, seen)
     values = seen.values.to(states.dtype)
-    there = seen_steps(emission, values)
+    return emissions.fit(emission, values[there], states[there], limits)
+
+
+def counted_steps(emission: Distribution, seen: Observed) -> Tensor:
+    """Which steps say anything, and come before the end of their sequence; (T,) or (N, T)."""
+    there = seen_steps(emission, seen.values)
     if seen.lengths is not None:
         steps = torch.arange(there.shape[1], device=there.device)
         there = there & (steps < seen.lengths[:, None])
-    return emissions.fit(emission, values[there], states[there], limits)
+    return there
 
 
 def as_scale(min_scale: float) -> float:
