@@ -296,7 +296,7 @@ class HMM:
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        return cls.of_content(load(path, "HMM"))
+        return load(path, "HMM", cls.of_content)
 
     def content(self) -> dict:
         """What `save` writes, by name."""
@@ -305,12 +305,8 @@ class HMM:
     @classmethod
     def of_content(cls, content: dict) -> "HMM":
         """The model of what `content` returned."""
-        symbols = content["symbols"]
-        names = None if symbols is None else tuple(symbols)
         matrix = restored(content["transition_matrix"])
-        return cls.of_checked(
-            **content | {"symbols": names, "transition_matrix": matrix}
-        )
+        return cls(**content | {"transition_matrix": matrix})
 
     def __repr__(self) -> str:
         """The tables, four digits of each number."""

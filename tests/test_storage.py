@@ -144,7 +144,9 @@ def test_other_words_are_refused_too(path, before, after):
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after, 1))
-    with pytest.raises(ValueError, match="was changed after it was written"):
+    with pytest.raises(
+        ValueError, match=r"was changed after it was written|given twice"
+    ):
         HMM.load(path)
 
 
@@ -196,7 +198,9 @@ def test_another_kind_and_another_format_are_refused(path):
     with pytest.raises(ValueError, match=r"holds a House, needs an? HMM"):
         HMM.load(path)
     path.write_text(path.read_text().replace('"hmmlib"', '"other"'))
-    with pytest.raises(ValueError, match="has format 'other', needs 'hmmlib'"):
+    with pytest.raises(
+        ValueError, match="has format 'other', version '1', needs 'hmmlib'"
+    ):
         HMM.load(path)
 
 

@@ -271,7 +271,7 @@ class HSMM:
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        return cls(**load(path, "HSMM"))
+        return load(path, "HSMM", lambda content: cls(**content))
 
     def __repr__(self) -> str:
         """The tables, four digits of each number; of durations, the mean."""

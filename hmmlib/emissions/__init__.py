@@ -145,4 +145,6 @@ def family_named(name: str) -> type | None:
     """The family of hmmlib or of torch with that name; None where there is none."""
     families = LinearEmission, Product, SphericalNormal, TiedNormal
     own = {each.__name__: each for each in families}
-    return own.get(name) or getattr(torch.distributions, name, None)
+    found = own.get(name) or vars(torch.distributions).get(name)
+    concrete = isinstance(found, type) and issubclass(found, Distribution)
+    return found if concrete and found is not Distribution else None

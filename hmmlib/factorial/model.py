@@ -272,13 +272,8 @@ class FactorialHMM:
         chain fastest. Raises ValueError if its transition matrix is beyond memory.
         """
         num_states = self.emission.batch_shape.numel()
-        check_memory(
-            "initial_probs",
-            self.sizes,
-            num_states,
-            "the transition matrix of one flat chain",
-            "FactorialHMM as it is",
-        )
+        what, cure = "the transition matrix of one flat chain", "FactorialHMM as it is"
+        check_memory("initial_probs", self.sizes, num_states, what, cure)
         matrices = [at_rest(matrix) for matrix in self.transition_matrices]
         initial, moves = self.initial_probs[0], matrices[0]
         for probs, matrix in zip(self.initial_probs[1:], matrices[1:], strict=True):
@@ -304,7 +299,11 @@ class FactorialHMM:
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        content = load(path, "FactorialHMM")
+        return load(path, "FactorialHMM", cls._of_content)
+
+    @classmethod
+    def _of_content(cls, content: dict) -> "FactorialHMM":
+        """The model of what `save` wrote."""
         emission, means = content["emission"], content["chain_means"]
         if means is not None:
             emission = additive_gaussian(means, emission)

@@ -112,7 +112,11 @@ class House:
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        content = load(path, "House")
+        return load(path, "House", cls._of_content)
+
+    @classmethod
+    def _of_content(cls, content: dict) -> "House":
+        """The house of what `save` wrote."""
         appliances = {
             name: HMM.of_content(each) for name, each in content["appliances"].items()
         }

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Generator, Tensor
 
-from hmmlib.checks import as_count, as_kind, as_number, as_seed
+from hmmlib.checks import as_count, as_kind, as_number, as_seed, told
 from hmmlib.hmm import HMM
 from hmmlib.nilm.house import House
 from hmmlib.nilm.meters.faults import without_faults
@@ -53,16 +53,40 @@ class NetworkHouse(House):
     weights: Mapping[str, float]  #: one for each appliance
     num_batches: int = 0  #: of training
 
+    def __post_init__(self):
+        super().__post_init__()
+        sizes = [self.appliances[name].num_states for name in appliances_of(self)]
+        network = as_kind("network", self.network, StateNetwork)
+        if list(network.sizes) != sizes:
+            raise ValueError(
+                f"network: tells {told(list(network.sizes))} states, needs {sizes}, those of"
+                f" {told(appliances_of(self))}"
+            )
+        shapes = [tuple(each.shape) for each in self.log_priors]
+        if shapes != [(size,) for size in sizes]:
+            raise ValueError(
+                f"log_priors: got shapes {told(shapes)}, needs {len(sizes)} vectors, of"
+                f" {sizes}"
+            )
+        if any((each.isnan() | (each > 0)).any() for each in self.log_priors):
+            raise ValueError(
+                "log_priors: got NaN or above 0, needs logs of probabilities"
+            )
+        for name, weight in as_kind("weights", self.weights, Mapping).items():
+            fits = "a number of at least 0"
+            as_number(f"weights[{name!r}]", weight, fits, lambda x: 0 <= x < np.inf)
+        as_count("num_batches", self.num_batches, least=0)
+
     def evidence(self, values: Tensor) -> tuple[Tensor | None, ...]:
         """weight · (log p(z_t^m | mains) − log p(z^m)), (T, K_m) for each chain.
 
         `values` (T,) are the mains, NaN where missing. None for the rest, and where the
         weight is 0.
         """
-        told = self.log_probs(values)
-        priors = dict(zip(told, self.log_priors, strict=True))
+        found = self.log_probs(values)
+        priors = dict(zip(found, self.log_priors, strict=True))
         return tuple(
-            self.weights[name] * (told[name] - priors[name])
+            self.weights[name] * (found[name] - priors[name])
             if self.weights.get(name)
             else None
             for name in self.names
@@ -71,9 +95,9 @@ class NetworkHouse(House):
     def log_probs(self, values: Tensor) -> dict[str, Tensor]:
         """log p(z_t^m | mains (T,)), (T, K_m) by appliance: what the network alone tells."""
         with torch.no_grad():
-            told = self.network(torch.as_tensor(values, dtype=torch.float32)[None])
+            found = self.network(torch.as_tensor(values, dtype=torch.float32)[None])
         names = appliances_of(self)
-        return {name: each[0].double() for name, each in zip(names, told, strict=True)}
+        return {name: each[0].double() for name, each in zip(names, found, strict=True)}
 
     def save(self, path: str | Path) -> None:
         """Write the house and its network to a JSON file: see `hmmlib.storage`."""
@@ -96,7 +120,11 @@ class NetworkHouse(House):
         Raises:
             ValueError: for a file that is damaged, of another kind, or from a later format.
         """
-        content = load(path, "NetworkHouse")
+        return load(path, "NetworkHouse", cls._of_content)
+
+    @classmethod
+    def _of_content(cls, content: dict) -> "NetworkHouse":
+        """The house of what `save` wrote."""
         appliances = content["appliances"].items()
         return cls(
             {name: HMM.of_content(each) for name, each in appliances},

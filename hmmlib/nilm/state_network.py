@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from hmmlib.checks import as_count
 from hmmlib.engines.threads import one_thread
 from hmmlib.nilm.remixing import Sources, drawn
 
 CHANNELS = 32
 LAYERS = 7  # each sees twice as far as the one before
+MOST_LAYERS = 30  # see as far as there are readings
 NUM_WINDOWS = 16  # of a batch
 LEARNING_RATE = 6e-3
 WARM_UP = 20  # batches
@@ -72,9 +74,26 @@ class StateNetwork(nn.Module):
 
     @classmethod
     def of_content(cls, content: dict) -> "StateNetwork":
-        """The network of what `content` returned."""
-        network = cls(content["sizes"], content["channels"], content["layers"])
-        data = np.frombuffer(base64.b64decode(content["weights"]), dtype="<f4")
+        """The network of what `content` returned.
+
+        Raises:
+            ValueError: unless there are as many weights as its sizes ask for, all finite.
+        """
+        sizes = [as_count("sizes", each) for each in content["sizes"]]
+        channels = as_count("channels", content["channels"])
+        layers = as_count("layers", content["layers"], least=0)
+        told = base64.b64decode(content["weights"], validate=True)
+        data = np.frombuffer(told, dtype="<f4")
+        inner = layers * (3 * channels + 1)
+        needs = channels * (10 + inner + sum(sizes)) + sum(sizes)
+        fits = layers <= MOST_LAYERS and len(data) == needs
+        if not fits or not np.isfinite(data).all():
+            raise ValueError(
+                f"weights: got {len(data)} numbers, needs {needs}, all finite, for"
+                f" {len(sizes)} appliances, {channels} channels and {layers} of at most"
+                f" {MOST_LAYERS} layers"
+            )
+        network = cls(sizes, channels, layers)
         weights = torch.from_numpy(data.astype(np.float32))
         nn.utils.vector_to_parameters(weights, network.parameters())
         return network
