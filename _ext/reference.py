@@ -30,6 +30,7 @@ MODULE = """{0} `{1}`
 def setup(app):
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", as_written)
+    app.connect("autodoc-skip-member", made_by_sklearn)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -76,6 +77,11 @@ def section(name: str, package: str) -> str:
         return ""
     members = f"   :members: {', '.join(own)}" if own else ""
     return MODULE.format("#" * (3 + name.count(".")), name, members)
+
+
+def made_by_sklearn(app, what, name, obj, skip, options):
+    """Leave out the methods that scikit-learn adds to each estimator for metadata routing."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
 
 
 def as_written(app, what, name, obj, options, lines):

@@ -18,14 +18,15 @@ class CategoricalHMM(BaseHMM):
     """A hidden Markov model whose states emit symbols; X is (n, 1), integers from 0.
 
     Args:
-        n_components, startprob_prior, transmat_prior, algorithm, random_state, n_iter, tol,
-            verbose, params, init_params, implementation: as in `BaseHMM`; "e" is the letter
-            of `emissionprob_`.
+        n_components: K, the number of states.
+        params, init_params: "e" stands for `emissionprob_`.
         emissionprob_prior: scalar or (K, V), Dirichlet parameters of `emissionprob_`; 1 is
             flat.
         n_features: V, the number of symbols; None: one more than the largest in `fit`.
 
-    Attributes: `startprob_` (K,), `transmat_` (K, K), `emissionprob_` (K, V), `n_features`,
+    All other arguments are those of `BaseHMM`.
+
+    After `fit`: `startprob_` (K,), `transmat_` (K, K), `emissionprob_` (K, V), `n_features`,
     `monitor_`.
 
     Whole numbers may be floats, so that NaN can stand for a missing symbol.

@@ -17,9 +17,8 @@ class GaussianHMM(BaseHMM):
     """A hidden Markov model whose states emit Gaussian vectors; X is (n, D).
 
     Args:
-        n_components, startprob_prior, transmat_prior, algorithm, random_state, n_iter, tol,
-            verbose, params, init_params, implementation: as in `BaseHMM`; "m" and "c" are
-            the letters of `means_` and `covars_`.
+        n_components: K, the number of states.
+        params, init_params: "m" and "c" stand for `means_` and `covars_`.
         covariance_type: "spherical", "diag", "full" or "tied".
         min_covar: added to the variances that learning starts from.
         means_prior, means_weight: scalar, (K,) or (K, D): a mean, and how many steps it
@@ -27,7 +26,9 @@ class GaussianHMM(BaseHMM):
         covars_prior, covars_weight: added to the sum of squares, and to the steps that it is
             divided by, less 1 (less D of matrices): an inverse Gamma or Wishart prior.
 
-    Attributes: `startprob_` (K,), `transmat_` (K, K), `means_` (K, D), `covars_`,
+    All other arguments are those of `BaseHMM`.
+
+    After `fit`: `startprob_` (K,), `transmat_` (K, K), `means_` (K, D), `covars_`,
     `n_features` D, `monitor_`. `covars_` is set in the shape of its type, (K,), (K, D),
     (K, D, D) or (D, D), and is read as (K, D, D).
 

@@ -21,13 +21,14 @@ class PoissonHMM(BaseHMM):
     """A hidden Markov model whose states emit counts; X is (n, D), integers from 0.
 
     Args:
-        n_components, startprob_prior, transmat_prior, algorithm, random_state, n_iter, tol,
-            verbose, params, init_params, implementation: as in `BaseHMM`; "l" is the letter
-            of `lambdas_`.
+        n_components: K, the number of states.
+        params, init_params: "l" stands for `lambdas_`.
         lambdas_prior, lambdas_weight: scalar, (K,) or (K, D): events and steps that each
             state is taken to have seen before; a Gamma prior.
 
-    Attributes: `startprob_` (K,), `transmat_` (K, K), `lambdas_` (K, D), `n_features` D,
+    All other arguments are those of `BaseHMM`.
+
+    After `fit`: `startprob_` (K,), `transmat_` (K, K), `lambdas_` (K, D), `n_features` D,
     `monitor_`.
 
     A column may miss a count (NaN) while others have theirs.

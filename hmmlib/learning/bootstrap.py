@@ -30,7 +30,7 @@ from hmmlib.learning.result import Fit, cast
 from hmmlib.observations import Observed, in_double
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 NUM_ITERS = 1000  # of a fit that stops by itself
 AT_ONCE = 2_000_000  # steps that are simulated together
@@ -41,7 +41,7 @@ class Bootstrap(NamedTuple):
 
     draws: dict[str, Tensor]  #: by parameter, (B, ...); NaN where it was not drawn
     num_converged: int  #: how many of the B fits did
-    table: "pd.DataFrame"
+    table: "pandas.DataFrame"
     """Columns estimate, standard_error, low, high: the standard deviation of the draws, and
     the quantiles that hold `level` of them."""
 
@@ -99,7 +99,7 @@ def bootstrap(
 
 def bootstrap_intervals(
     hmm: HMM, observations, lengths=None, observed=None, **options
-) -> "pd.DataFrame":
+) -> "pandas.DataFrame":
     """The table of `bootstrap`; see `confidence_intervals`."""
     return bootstrap(hmm, observations, lengths, observed, **options).table
 

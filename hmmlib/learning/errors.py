@@ -14,7 +14,7 @@ from hmmlib.learning.information import Information, information
 from hmmlib.learning.moving import Learn
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 
 class StandardErrors(NamedTuple):
@@ -33,7 +33,9 @@ class StandardErrors(NamedTuple):
     covariance: (
         Tensor  #: (P, P), of all entries in the order of the table; 0 where held
     )
-    table: "pd.DataFrame"  #: columns estimate and standard_error; a row for each entry
+    table: (
+        "pandas.DataFrame"  #: columns estimate and standard_error; a row for each entry
+    )
 
 
 def standard_errors(
@@ -104,7 +106,7 @@ def errors_of(found: Information) -> StandardErrors:
     return StandardErrors(initial, moves, shaped, covariance, table)
 
 
-def as_table(entries: list[Entry], columns: dict[str, Tensor]) -> "pd.DataFrame":
+def as_table(entries: list[Entry], columns: dict[str, Tensor]) -> "pandas.DataFrame":
     """A row for each entry."""
     import pandas as pd  # takes a while to load
 
@@ -122,7 +124,7 @@ def confidence_intervals(
     level: float = 0.95,
     method: Callable | None = None,
     **options,
-) -> "pd.DataFrame":
+) -> "pandas.DataFrame":
     """An interval for each parameter that covers the truth in `level` of all repetitions.
 
     Args:
@@ -159,7 +161,7 @@ def wald(
     *,
     level: float = 0.95,
     **options,
-) -> "pd.DataFrame":
+) -> "pandas.DataFrame":
     """Intervals of standard errors; see `confidence_intervals`.
 
     Symmetric for locations, for logarithms of positive numbers and for log-odds of
@@ -169,7 +171,7 @@ def wald(
     return wald_of(found, as_level(level))
 
 
-def wald_of(found: Information, level: float) -> "pd.DataFrame":
+def wald_of(found: Information, level: float) -> "pandas.DataFrame":
     """The same from an `Information`."""
     from scipy.special import ndtri  # takes a while to load
 

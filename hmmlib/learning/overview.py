@@ -14,7 +14,7 @@ from hmmlib.learning.errors import as_level, as_table, wald
 from hmmlib.learning.selection import aic, bic, num_params
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,7 +23,7 @@ class Summary:
 
     header: dict[str, str]
     """Model, observations, sequences, parameters, log-likelihood, AIC and BIC, as text."""
-    table: "pd.DataFrame"
+    table: "pandas.DataFrame"
     """Columns estimate, standard_error, low, high; a row for each number of the model."""
     level: float  #: of the intervals
     notes: tuple[str, ...] = ()  #: what standard errors could not say, and why
@@ -50,7 +50,7 @@ class Summary:
         notes = "".join(f"<p>Note: {escape(note)}</p>" for note in self.notes)
         return f"<table>{cells}</table>{self._readable().to_html()}{notes}"
 
-    def _readable(self) -> "pd.DataFrame":
+    def _readable(self) -> "pandas.DataFrame":
         """The table, four digits of each number, its ends named by their share."""
         below = (1 - self.level) / 2
         names = {"standard_error": "std. error"}
@@ -128,7 +128,7 @@ def _header(hmm: HMM, seen) -> dict[str, str]:
     }
 
 
-def _estimates(hmm: HMM) -> "pd.DataFrame":
+def _estimates(hmm: HMM) -> "pandas.DataFrame":
     """The table without what the data do not tell."""
     flat = torch.cat([x.flatten() for x in named_values(hmm).values()])
     unknown = torch.full_like(flat, torch.nan)

@@ -16,7 +16,7 @@ from hmmlib.learning.information import Information, information
 from hmmlib.transitions import SoftmaxTransitions
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 MOST_STEPS = 8  # standard errors that the search for an end goes away from the estimate
 TOLERANCE = 1e-4  # nats, of the height at which an interval ends
@@ -93,7 +93,7 @@ def profile(
     *,
     level: float = 0.95,
     **options,
-) -> "pd.DataFrame":
+) -> "pandas.DataFrame":
     """Profile intervals of all parameters; see `confidence_intervals`."""
     level = as_level(level)
     found = information(hmm, observations, lengths, observed, **options)

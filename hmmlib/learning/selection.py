@@ -13,7 +13,7 @@ from hmmlib.learning.result import Fit
 from hmmlib.learning.validation import cross_validate
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 
 def num_params(hmm: HMM | HSMM) -> int:
@@ -65,7 +65,7 @@ def bic(
 class Choice(NamedTuple):
     """Models of different numbers of states, side by side. Prints as a table and a sentence."""
 
-    table: "pd.DataFrame"
+    table: "pandas.DataFrame"
     """A row for each K; columns parameters, log_likelihood, aic, bic, converged, and
     cross_validated and its standard_error, nats for an observation, unless left out."""
     preferred: dict[str, int]  #: K, by criterion
@@ -136,7 +136,7 @@ def choose_num_states(
     return Choice(table, _preferred(table), fits)
 
 
-def _preferred(table: "pd.DataFrame") -> dict[str, int]:
+def _preferred(table: "pandas.DataFrame") -> dict[str, int]:
     """The K of each criterion."""
     best = {"AIC": table["aic"].idxmin(), "BIC": table["bic"].idxmin()}
     if "cross_validated" in table:

@@ -13,7 +13,7 @@ from hmmlib.learning.from_data import blank_for, fit, read_for, words_in
 from hmmlib.observations import Observed
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ class CrossValidated(NamedTuple):
 
     per_step: float  #: nats, of an observation on average
     standard_error: float  #: of per_step, from the spread of the folds
-    folds: "pd.DataFrame"  #: columns num_steps, log_likelihood, converged; a row for each fold
+    folds: "pandas.DataFrame"  #: columns num_steps, log_likelihood, converged; a row for each fold
 
 
 def cross_validate(
