@@ -33,7 +33,10 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in NUMBERS}
 
 
 def save(path: str | Path, kind: str, content: dict) -> None:
-    """Write tensors, distributions, numbers, text, and lists and dicts of them."""
+    """Write tensors, distributions, numbers, text, and lists and dicts of them.
+
+    Raises ValueError for numbers that are not finite, and for more than 128 MiB.
+    """
     body = {"format": "hmmlib", "version": VERSION, "kind": kind}
     body["content"] = to_plain(content)
     body["sha256"] = _checksum(_parsed(json.dumps(body), as_text=True))

@@ -17,7 +17,7 @@ from chapters import APPENDIX, CHAPTERS, ROOT, solutions
 OWN_PAGES = ["intro", *(f"chapters/{path.stem}" for path in CHAPTERS)]
 OWN_PAGES += [
     f"chapters/appendix/{n}"
-    for n in ("notation", "glossary", "api", "bibliography", "versions")
+    for n in ("notation", "glossary", "differences", "api", "bibliography", "versions")
 ]
 OWN_PAGES += [f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")]
 OWN_PAGES += [f"chapters/appendix/{path.stem}" for path in APPENDIX]
