@@ -62,6 +62,7 @@ class CategoricalHMM(BaseHMM):
 
     @n_features.setter
     def n_features(self, n_features):
+        """Say how many symbols there are."""
         vars(self)["n_features"] = (
             n_features  # under its own name, as scikit-learn asks
         )

@@ -71,6 +71,7 @@ class GaussianHMM(BaseHMM):
 
     @covars_.setter
     def covars_(self, covars):
+        """Take covariances in the shape of the type, or as matrices."""
         kind = as_choice("covariance_type", self.covariance_type, covariances.TYPES)
         self._covars_ = covariances.as_stored(covars, kind, self.n_components)
 

@@ -22,7 +22,10 @@ class Moments(NamedTuple):
     """(K, D) sums of squared distances from the mean, or (K, D, D) of products of two."""
 
     def about(self, means, weight, apart) -> np.ndarray:
-        """`squares` from other means (K, D), with `weight` steps that lie `apart` added."""
+        """`squares` from other means (K, D), with `weight` steps that lie `apart` added.
+
+        Raises ValueError where a full or tied covariance has a weight for each column.
+        """
         shift = self.mean - means
         if self.squares.ndim == 2:
             return self.squares + self.mass * shift**2 + weight * apart**2

@@ -50,6 +50,7 @@ class Parameters(BaseEstimator):
 
     @monitor_.setter
     def monitor_(self, monitor):
+        """Put another monitor in its place."""
         self._monitor, self._has_own_monitor = monitor, False
 
     def _begun_monitor(self):
@@ -113,6 +114,7 @@ class Parameters(BaseEstimator):
 
     @n_features.setter
     def n_features(self, n_features: int):
+        """Say how many columns there are."""
         self._num_features = n_features
 
     def _check_and_set_n_features(self, X):

@@ -77,7 +77,10 @@ def fit(
 def read_for(
     family, observations, lengths, observed, symbols, inputs
 ) -> tuple[Observed, tuple[int, ...]]:
-    """The observations, beside their inputs if the family has any, and the shape of one."""
+    """The observations, beside their inputs if the family has any, and the shape of one.
+
+    Raises ValueError as `fit`.
+    """
     driven = hasattr(family, "num_inputs")
     event = () if driven else _event_shape(family, observations)
     found = in_double(read(observations, event, lengths, observed, symbols))
@@ -154,7 +157,10 @@ def _event_shape(family, observations) -> tuple[int, ...]:
 
 
 def blank_for(family, num_states: int, event: tuple, found: Observed) -> Distribution:
-    """Equal states that can emit the data; independent components for single values."""
+    """Equal states that can emit the data; independent components for single values.
+
+    Raises ValueError as `fit`.
+    """
     if isinstance(family, Distribution):
         if tuple(family.batch_shape) != (num_states,):
             raise ValueError(

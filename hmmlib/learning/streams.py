@@ -130,8 +130,8 @@ def fit_em_stepwise(
     at most 1, and what came before it the rest: a small power forgets sooner. It comes near
     the maximum that `fit_em_streamed` reaches, not to it. The order of the sequences should
     have nothing to do with what they are like, and a `pseudo_count` keeps symbols possible
-    that the first batch lacks. For one pass a generator will do. Options and errors as in
-    `fit_em_streamed`. Cappé & Moulines 2009; Liang & Klein 2009.
+    that the first batch lacks. For one pass a generator will do. Options as in
+    `fit_em_streamed`. Raises ValueError as it does. Cappé & Moulines 2009; Liang & Klein 2009.
 
     Example:
         >>> from hmmlib.datasets import weather

@@ -36,6 +36,9 @@ def held_out_log_likelihood(
         observations, lengths, observed, inputs: as for `HMM`.
         held_out: (T,) or (N, T) booleans.
 
+    Raises:
+        ValueError: held_out is of another type or shape.
+
     Example:
         >>> coin = HMM([1.0], [[1.0]], [[0.25, 0.75]])
         >>> held_out_log_likelihood(coin, [0, 1, 1], [True, False, False]).exp()
