@@ -24,15 +24,12 @@ class StandardErrors(NamedTuple):
     """
 
     initial_probs: Tensor  #: (K,)
-    transition_matrix: (
-        Tensor  #: (K, K); of moves that inputs drive, of weights, (K, K, P)
-    )
-    emission: dict[
-        str, Tensor
-    ]  #: by name, shaped as the parameters: `emissions.parameters`
-    covariance: (
-        Tensor  #: (P, P), of all entries in the order of the table; 0 where held
-    )
+    transition_matrix: Tensor
+    """(K, K); of moves that inputs drive, of their weights, (K, K, P)."""
+    emission: dict[str, Tensor]
+    """By name, shaped as the parameters: `emissions.parameters`."""
+    covariance: Tensor
+    """(P, P), of all entries in the order of the table; 0 where held."""
     table: (
         "pandas.DataFrame"  #: columns estimate and standard_error; a row for each entry
     )

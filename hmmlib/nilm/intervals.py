@@ -14,9 +14,8 @@ from hmmlib.nilm.house import House
 from hmmlib.nilm.metrics import energy_kwh
 from hmmlib.nilm.sub_meters import REST, learn_house
 
-LEAST = (
-    0.02  # of an appliance's energy on a usual day: no standard deviation is smaller
-)
+# Of an appliance's energy on a usual day: no standard deviation is smaller.
+LEAST = 0.02
 
 
 class Widening(NamedTuple):
