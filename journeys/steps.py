@@ -82,13 +82,13 @@ def environment(
 
 
 def layer(folder: Path, base: Path) -> Path:
-    """A fresh environment that sees all that another one has; its Python.
+    """A fresh environment that sees all that another one has, layer or not; its Python.
 
-    What is installed goes into the layer and leaves the one below as it was.
+    What is installed goes into the layer and leaves those below as they were.
     """
     venv.create(folder)
     (site_packages(folder / "bin/python") / "below.pth").write_text(
-        f"{site_packages(base)}\n"
+        f"import site; site.addsitedir({str(site_packages(base))!r})\n"
     )
     return folder / "bin/python"
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from repo2docker.buildpacks import CondaBuildPack, PythonBuildPack
-from steps import each_notebook, environment, outside, run, run_notebook
+from steps import each_notebook, environment, layer, outside, run, run_notebook
 
 GIGABYTES = 1.5
 SECONDS_TO_START = 60
@@ -115,5 +115,7 @@ def test_jupyterlab_shows_the_page_that_buttons_open(image, added, clone):
 
 
 @each_notebook
-def test_a_notebook_runs_where_it_lies(notebook, image, added, clone):
-    assert run_notebook(image, clone / notebook) == ""
+def test_a_notebook_runs_where_it_lies(notebook, image, added, clone, tmp_path):
+    """Each in a layer of its own: what one notebook fetches, the next one lacks."""
+    python = layer(tmp_path / "python", image)
+    assert run_notebook(python, clone / notebook) == ""

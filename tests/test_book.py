@@ -187,6 +187,18 @@ def test_the_setup_cell_installs_what_a_lonely_notebook_lacks(path):
 
 
 @every_notebook
+def test_a_package_is_fetched_where_that_package_is_missing(path):
+    """Not where another one is: it may be there alone."""
+    code = "\n".join(cell["source"] for cell in cells(path, "code"))
+    fetched = re.findall(r"%pip install -q (?!git)(.+)", code)
+    asked = re.findall(
+        r"if not find_spec\(\"?(\w+)\"?\):.*\n +%pip install -q (?!git)(.+)", code
+    )
+    assert [name.strip("{}") for name in fetched] == [name for name, _ in asked]
+    assert all(name == what.strip("{}") for name, what in asked)
+
+
+@every_notebook
 def test_cited_works_are_in_the_bibliography(path):
     bibliography = (ROOT / "references.bib").read_text()
     references = next(
