@@ -26,6 +26,7 @@ from hmmlib.logs import logs
 from hmmlib.observations import Observed, read, refuse_more
 from hmmlib.recursion import Potentials
 from hmmlib.sampling import Sample, ancestral
+from hmmlib.seeds import seeded
 from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
 from hmmlib.summary import as_text
@@ -278,9 +279,7 @@ class HMM:
         num_copies = 1 if single else as_count("num_sequences", num_sequences)
         steps = num_copies, num_steps
         inputs = as_inputs(inputs, steps, None, self.num_inputs)
-        with torch.random.fork_rng(enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed):
             parts = self.initial_probs, self.transition_matrix, self.emission
             sample = ancestral(*parts, steps, inputs)
         return Sample(*(x[0] for x in sample)) if single else sample

@@ -7,7 +7,7 @@ from random_models import one_sequence, random_potentials, rows
 from torch.testing import assert_close
 
 from hmmlib import engines
-from hmmlib.engines.threads import WORK, in_parallel, num_shares
+from hmmlib.engines.threads import MOST, WORK, in_parallel, num_parts
 from hmmlib.hmm import HMM
 from hmmlib.inference import (
     expected_counts,
@@ -106,7 +106,7 @@ def test_threads_count_as_one_does():
             together = engines.compiled.total_counts(p)
         finally:
             torch.set_num_threads(before)
-        assert_close(together, alone, **EXACT)
+        assert_close(together, alone, rtol=0, atol=0)
 
 
 QUESTIONS = (log_likelihood, filter_states, smooth_states, expected_counts, viterbi)
@@ -141,11 +141,11 @@ def test_threads_share_the_steps_evenly(lengths, cut):
 
 
 def test_a_thread_has_to_be_worth_it():
-    """No more of them than there are, than sequences, or than the work fills."""
-    assert num_shares(10, 0.0, 4) == 1
-    assert num_shares(10, 2 * WORK, 4) == 2
-    assert num_shares(10, 1e15, 4) == 4
-    assert num_shares(3, 1e15, 4) == 3
+    """No more parts than sequences, than the work fills, or than a fixed number."""
+    assert num_parts(10, 0.0) == 1
+    assert num_parts(10, 2 * WORK) == 2
+    assert num_parts(100, 1e15) == MOST
+    assert num_parts(3, 1e15) == 3
     done = []
     in_parallel(lambda *each: done.append(each), np.ones(7), 1)
     assert done == [(0, 7, 0)]

@@ -20,6 +20,7 @@ from hmmlib.hmm import HMM
 from hmmlib.inputs import as_inputs, knowing
 from hmmlib.logs import logs
 from hmmlib.sampling import Sample
+from hmmlib.seeds import seeded
 from hmmlib.stationary import stationary_probs
 from hmmlib.storage import load, save
 from hmmlib.summary import as_text
@@ -248,9 +249,7 @@ class HSMM:
                 " never left, and no stay lasts longer"
             )
         inputs = as_inputs(inputs, (count, num_steps), None, self.num_inputs)
-        with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed), torch.no_grad():
             states = self._drawn(num_steps, count)
             if inputs is None:
                 emitted = draw(self.emission, states.flatten())

@@ -25,10 +25,11 @@ from hmmlib.engines.answers import (
 from hmmlib.engines.arrays import NO_VALUES, Arrays, arrays_of
 from hmmlib.engines.compact import Compact, in_full
 from hmmlib.engines.recursion import probs, uniform
-from hmmlib.engines.threads import WORK, in_parallel, num_shares, shares_of
+from hmmlib.engines.threads import WORK, in_parallel, num_parts, parts_of
 from hmmlib.recursion import Potentials
 
 FEW, FEW_BEST = 8, 7  # states up to which the loops of `few` and `few_best` are faster
+MOST_NUMBERS = 2**24  # that the parts of a batch may count into
 NO_PROBS, NO_MOVES = np.empty((0, 0, 0)), np.empty((0, 0, 0, 0))
 
 
@@ -106,13 +107,13 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     if size <= FEW_BEST and arrays.matrices.size == size * size:
         take, zeros = few_best.best_path, ((0.0,) * size,)
 
-    def work(first, last, share):
+    def work(first, last, part):
         take(*zeros, *arrays, first, last, log_joint, states)
 
     if num == 1:
         take(*zeros, *arrays, 0, 1, log_joint, states)
     else:
-        in_parallel(work, arrays.lengths, shares_of(num, steps, size))
+        in_parallel(work, arrays.lengths, parts_of(num, steps, size))
     if single:
         log_joint, states = log_joint.reshape(()), states[0]
     best, dtype = torch.from_numpy(log_joint), potentials[0].dtype
@@ -135,12 +136,11 @@ def sample_states(
     states = np.empty(shape, dtype=np.int64)
     given = arrays.matrices, alpha, not exact.all(), arrays.lengths, uniforms
 
-    def work(first, last, share):
+    def work(first, last, part):
         draws.draws(*given, first, last, states)
 
     cost = float(num_samples) * num * steps * (size + 10)
-    shares = num_shares(num_samples, cost, torch.get_num_threads())
-    in_parallel(work, np.ones(num_samples), shares)
+    in_parallel(work, np.ones(num_samples), num_parts(num_samples, cost))
     return torch.from_numpy(states[:, 0] if single else states)
 
 
@@ -240,10 +240,10 @@ def _in_logs(arrays: Arrays, shape: tuple[int, int, int]) -> tuple[np.ndarray, .
     """Evidence, log p(x_{1:t-1}, z_t) and log p(x_{1:t}, z_t) of all steps."""
     answers = np.empty(shape[0]), np.empty(shape), np.empty(shape)
 
-    def work(first, last, share):
+    def work(first, last, part):
         in_logs.messages(*arrays, first, last, *answers)
 
-    in_parallel(work, arrays.lengths, shares_of(*shape))
+    in_parallel(work, arrays.lengths, parts_of(*shape))
     return answers
 
 
@@ -269,13 +269,16 @@ def _run(
 ) -> tuple[np.ndarray, ...]:
     """What the loops have filled: evidence, exact, wanted, starts, moves, uses."""
     num, steps, size = shape
-    shares = shares_of(num, steps, size)
+    parts = parts_of(num, steps, size)
     wanted, starts, moves, uses = NO_PROBS, NO_VALUES, NO_MOVES, NO_PROBS
     if filtered or smoothed:
         ragged = num > 1 and arrays.lengths.min() < steps
         wanted = (np.zeros if ragged else np.empty)((num, steps, size))
     if counted:
-        slots = shares if together else num
+        if together:
+            numbers = (steps if paired else 1) * size * size
+            parts = min(parts, max(MOST_NUMBERS // numbers, 2))
+        slots = parts if together else num
         starts = np.zeros((slots, size))
         moves = np.zeros((slots, max(steps - 1, 1) if paired else 1, size, size))
         if together and not smoothed:
@@ -284,14 +287,14 @@ def _run(
     evidence, exact = np.empty(num), np.empty(num, dtype=np.bool_)
     probs = (NO_PROBS, wanted) if smoothed else (wanted, NO_PROBS)
 
-    def work(first, last, share):
-        slot = share if together else -1
+    def work(first, last, part):
+        slot = part if together else -1
         counts = probs[1], starts, moves, uses
         if filtered or take is chain.passes:
             counts = probs[0], *counts
         take(*arrays, first, last, slot, evidence, exact, *counts)
 
-    in_parallel(work, arrays.lengths, shares)
+    in_parallel(work, arrays.lengths, parts)
     return evidence, exact, wanted, starts, moves, uses
 
 

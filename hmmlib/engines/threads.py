@@ -8,56 +8,72 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-WORK = 5e5  # multiplications that are worth a second thread
+WORK = 5e5  # multiplications that are worth a thread of their own
+MOST = 32  # parts that a batch is cut into, at most
+
+_LOCK = threading.Lock()
+_inside: list[
+    int
+] = []  # for each block of one_thread, the threads that torch had outside
 
 
-def num_shares(num_sequences: int, cost: float, num_threads: int) -> int:
-    """How many threads to use for sequences that take `cost` multiplications in all."""
-    return int(min(num_threads, num_sequences, max(cost // WORK, 1)))
+def num_parts(num_sequences: int, cost: float) -> int:
+    """Into how many parts to cut sequences that take `cost` multiplications in all.
+
+    However many threads there are, so that sums over the parts are the same on any number.
+    """
+    return int(min(MOST, num_sequences, max(cost // WORK, 1)))
 
 
-def shares_of(num: int, steps: int, size: int) -> int:
-    """How many threads to use for `num` sequences of `steps` steps and `size` states."""
-    if num == 1:
-        return 1
-    cost = float(num) * steps * (size * size + 10)
-    return num_shares(num, cost, torch.get_num_threads())
+def parts_of(num: int, steps: int, size: int) -> int:
+    """Into how many parts to cut `num` sequences of `steps` steps and `size` states."""
+    return 1 if num == 1 else num_parts(num, float(num) * steps * (size * size + 10))
 
 
-def in_parallel(work, lengths: np.ndarray, shares: int) -> None:
-    """`work(first, last, share)` for all sequences, a thread for each share of the steps.
+def in_parallel(work, lengths: np.ndarray, parts: int) -> None:
+    """`work(first, last, part)` for all sequences, each part with its share of the steps.
 
     Compiled loops release the interpreter's lock, so plain threads suffice.
     """
-    if shares == 1:
+    if parts == 1:
         work(0, len(lengths), 0)
         return
     steps = np.cumsum(lengths)
     middle = (
         steps - lengths / 2
-    )  # a sequence belongs to the share that its middle lies in
-    inner = np.searchsorted(middle, steps[-1] / shares * np.arange(1, shares))
+    )  # a sequence belongs to the part that its middle lies in
+    inner = np.searchsorted(middle, steps[-1] / parts * np.arange(1, parts))
     edges = [0, *inner.tolist(), len(lengths)]
-    ranges = [(*edge, share) for share, edge in enumerate(itertools.pairwise(edges))]
-    threads = [threading.Thread(target=work, args=each) for each in ranges[1:]]
+    ranges = [(*edge, part) for part, edge in enumerate(itertools.pairwise(edges))]
+    num_threads = min(torch.get_num_threads(), parts)
+
+    def take(thread: int) -> None:
+        for each in ranges[thread::num_threads]:
+            work(*each)
+
+    threads = [threading.Thread(target=take, args=(i,)) for i in range(1, num_threads)]
     for thread in threads:
         thread.start()
-    work(*ranges[0])
+    take(0)
     for thread in threads:
         thread.join()
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch to one thread in here, and give it back what it had.
+    """Keep torch to one thread in here, and give it back what it had outside.
 
     For small tensors that are made beside a compiled loop: shared out among threads they
     cost little less on an idle machine, and many times as much on a busy one, since each
     operation waits for the last of its threads.
     """
-    before = torch.get_num_threads()
+    with (
+        _LOCK
+    ):  # who comes while another is inside would find one thread, and leave it so
+        _inside.append(_inside[0] if _inside else torch.get_num_threads())
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _LOCK:
+            torch.set_num_threads(_inside.pop())

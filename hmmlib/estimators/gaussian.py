@@ -100,13 +100,15 @@ class GaussianHMM(BaseHMM):
     def _centres(self, X, full):
         """K centres of the rows that miss nothing, or of all, filled with column means."""
         from sklearn.cluster import KMeans  # takes a while to load
+        from threadpoolctl import threadpool_limits
 
         if len(full) < self.n_components:
             seen = ~np.isnan(X)
             middle = np.nansum(X, 0) / np.maximum(seen.sum(0), 1)
             full = np.where(seen, X, middle)
         means = KMeans(self.n_components, n_init=10, random_state=self.random_state)
-        return means.fit(full).cluster_centers_
+        with threadpool_limits(1):  # sums of several threads depend on their number
+            return means.fit(full).cluster_centers_
 
     def _check(self):
         super()._check()

@@ -7,6 +7,7 @@ from torch.distributions import Distribution
 from hmmlib import emissions
 from hmmlib.factorial.driven import matrices_at
 from hmmlib.sampling import Sample
+from hmmlib.seeds import seeded
 from hmmlib.transitions import SoftmaxTransitions
 
 
@@ -25,9 +26,7 @@ def simulated(
     drive the moves.
     """
     states, observations = [], []
-    with torch.random.fork_rng(enabled=seed is not None), torch.no_grad():
-        if seed is not None:
-            torch.manual_seed(seed)
+    with seeded(seed), torch.no_grad():
         rows = [probs.expand(num_copies, -1) for probs in initial_probs]
         moves = matrices
         for t in range(num_steps):

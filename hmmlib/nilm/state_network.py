@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from hmmlib.checks import as_count
 from hmmlib.engines.threads import one_thread
 from hmmlib.nilm.remixing import Sources, drawn
+from hmmlib.seeds import seeded
 
 CHANNELS = 32
 LAYERS = 7  # each sees twice as far as the one before
@@ -101,8 +102,7 @@ class StateNetwork(nn.Module):
 
 def new_network(sizes: tuple[int, ...], seed: int) -> StateNetwork:
     """A network with random weights; torch's own random stream is left untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return StateNetwork(sizes)
 
 
