@@ -15,8 +15,8 @@ from hmmlib.estimators import GaussianHMM
 from hmmlib.factorial import FactorialHMM
 from hmmlib.hmm import HMM
 from hmmlib.inference import sample_states
-from hmmlib.learning import fit_em
 from hmmlib.learning import fit as fit_model
+from hmmlib.learning import fit_em
 from hmmlib.nilm.state_network import new_network
 
 F8 = {"dtype": torch.float64}
