@@ -198,14 +198,14 @@ def add_pairs(left, entered, slot, matrix, moves, into, t):
 
 
 @compiled
-def best_path(log_initial, log_transitions, scores, rows, values, lengths, first, last,
+def best_path(zeros, log_initial, log_transitions, scores, rows, values, lengths, first, last,
               log_joint, states):  # fmt: skip
     """delta[t+1] = max(delta[t] + log_transition) + score[t+1], traced back.
 
     No maximum is stored with where it came from: the scores of one column are computed
-    again along the path, which costs 1/K of the way there.
+    again along the path, which costs 1/K of the way there. `zeros` as in `move_best`.
     """
-    num, width = len(lengths), padded(len(log_initial))
+    num, width = len(lengths), len(zeros) if len(zeros) else padded(len(log_initial))
     delta = np.full((states.shape[1], width), -np.inf)
     matrix, entered = np.full((width, width), -np.inf), np.full(width, -np.inf)
     table = densities(scores) if len(values) else scores
@@ -213,7 +213,7 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
         end = lengths[n]
         base = n if len(rows) + len(values) else n * (len(scores) // num)
         moving = log_transitions[n % len(log_transitions)]
-        best_messages(log_initial, moving, table, rows, values, base, n, end,
+        best_messages(zeros, log_initial, moving, table, rows, values, base, n, end,
                       matrix, entered, delta)  # fmt: skip
         at = np.argmax(delta[end - 1])
         log_joint[n] = delta[end - 1, at]
@@ -228,7 +228,7 @@ def best_path(log_initial, log_transitions, scores, rows, values, lengths, first
 
 
 @compiled
-def best_messages(log_initial, log_transitions, table, rows, values, base, n, end,
+def best_messages(zeros, log_initial, log_transitions, table, rows, values, base, n, end,
                   matrix, entered, delta):  # fmt: skip
     """delta of all steps."""
     size, varying = len(log_initial), len(log_transitions) > 1
@@ -237,7 +237,7 @@ def best_messages(log_initial, log_transitions, table, rows, values, base, n, en
         if t > 0:
             if varying or t == 1:
                 matrix[:size, :size] = log_transitions[t - 1 if varying else 0]
-            move_best(delta[t - 1], matrix, entered)
+            move_best(zeros, delta[t - 1], matrix, entered)
         if len(values):
             here, seen = values[n, t], values[n, t] == values[n, t]
             for j in range(size):

@@ -29,6 +29,9 @@ from hmmlib.engines.threads import WORK, in_parallel, num_parts, parts_of
 from hmmlib.recursion import Potentials
 
 FEW, FEW_BEST = 8, 7  # states up to which the loops of `few` and `few_best` are faster
+WRITTEN_OUT = (
+    16  # states up to which the compiler shall know their number in `best_path`
+)
 MOST_NUMBERS = 2**24  # that the parts of a batch may count into
 NO_PROBS, NO_MOVES = np.empty((0, 0, 0)), np.empty((0, 0, 0, 0))
 
@@ -103,15 +106,16 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     """The best path and its log joint."""
     arrays, (num, steps, size), single = arrays_of(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
-    take, zeros = chain.best_path, ()
+    take = chain.best_path
+    zeros = _zeros(arrays) if size <= WRITTEN_OUT else ()
     if size <= FEW_BEST and arrays.matrices.size == size * size:
-        take, zeros = few_best.best_path, ((0.0,) * size,)
+        take = few_best.best_path
 
     def work(first, last, part):
-        take(*zeros, *arrays, first, last, log_joint, states)
+        take(zeros, *arrays, first, last, log_joint, states)
 
     if num == 1:
-        take(*zeros, *arrays, 0, 1, log_joint, states)
+        take(zeros, *arrays, 0, 1, log_joint, states)
     else:
         in_parallel(work, arrays.lengths, parts_of(num, steps, size))
     if single:

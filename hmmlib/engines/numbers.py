@@ -235,8 +235,19 @@ def nothing_lost(entered, message, norm, scores, symbol, gaussian):
 
 
 @compiled_max
-def move_best(message, matrix, entered):
-    """entered[j] = max_i message[i] + matrix[i, j], four rows at a time."""
+def move_best(zeros, message, matrix, entered):
+    """entered[j] = max_i message[i] + matrix[i, j].
+
+    `zeros`, a tuple of K, tells the compiler K, which writes the loops out; where it is empty,
+    four rows are taken at a time.
+    """
+    if len(zeros):
+        for j in range(len(zeros)):
+            best = -np.inf
+            for i in range(len(zeros)):
+                best = max(best, message[i] + matrix[i, j])
+            entered[j] = best
+        return
     size = len(message)
     entered[:] = -np.inf
     whole = size - size % 4

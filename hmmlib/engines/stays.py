@@ -123,7 +123,7 @@ def forward_best(initial, transitions, durations, survivor, scores, entering, le
     for t in range(num_steps):
         at, n = num_steps - 1 - t, min(longest, t + 1)
         if t > 0:
-            move_best(leaving[t - 1], transitions[0], entering[t])
+            move_best((), leaving[t - 1], transitions[0], entering[t])
         norm = max_finite(scores[t])
         total += norm
         for k in range(size):

@@ -89,13 +89,16 @@ class CategoricalHMM(BaseHMM):
 
     def _check_and_set_n_features(self, X):
         """Note V. Raises ValueError for what is no symbol."""
-        known = X[~np.isnan(X)]
-        if X.dtype.kind not in "iub" and len(known) == X.size:
+        whole = X.dtype.kind in "iub"
+        known = X if whole else X[~np.isnan(X)]
+        if not whole and len(known) == X.size:
             raise ValueError(f"X: got {X.dtype}, needs integers")
         if not len(known):
             raise ValueError("X: got missing values alone, needs symbols")
-        if known.min() < 0 or (known % 1).any():
-            raise ValueError(f"X: got {told(known.tolist())}, needs integers from 0")
+        if known.min() < 0 or not (whole or (known % 1 == 0).all()):
+            raise ValueError(
+                f"X: got {told(known.ravel().tolist())}, needs integers from 0"
+            )
         most = int(known.max())
         if self.n_features is None:
             self._num_features = most + 1

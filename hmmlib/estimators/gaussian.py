@@ -157,7 +157,7 @@ class GaussianHMM(BaseHMM):
         scores = np.empty((len(flat), len(means)))
         if not self._has_pairs():
             score_columns(flat.numpy(), means, self._scales(), scores)
-        elif flat.isnan().any():
+        elif np.isnan(flat.numpy().min()):
             return log_likelihoods(self._emission(), values, values.dtype)
         else:
             lower = covariances.cholesky(self._covars_)
