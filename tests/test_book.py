@@ -1,11 +1,13 @@
 """The chapters keep the promises that the book makes to its readers."""
 
 import ast
+import calendar
 import importlib
 import json
 import re
 import shutil
 import subprocess
+import unicodedata
 from decimal import Decimal
 
 import execute
@@ -212,6 +214,33 @@ def test_cited_works_are_in_the_bibliography(path):
         r"\((https://(?:jmlr|proceedings\.mlr|probml)[^)\s]+)", references
     ):
         assert address in bibliography
+
+
+def unaccented(text):
+    """Without accents and braces, whether they are written as TeX or as letters."""
+    text = re.sub(r"\\[\"'`^~]", "", text).replace("{", "").replace("}", "")
+    letters = unicodedata.normalize("NFD", text)
+    return "".join(x for x in letters if not unicodedata.combining(x))
+
+
+def test_works_that_the_library_cites_are_in_the_bibliography():
+    """As "Name 1999", "Name & Name 1999" or "Name et al. 1999"."""
+    known = re.split(r"\n@", unaccented((ROOT / "references.bib").read_text("utf-8")))
+    pattern = r"\b([A-Z][\w'’-]+)(?:\s&\s[A-Z][\w-]+|\set\sal\.)?\s((?:19|20)\d\d)\b"
+    cited = {
+        (name, year)
+        for path in ROOT.glob("hmmlib/**/*.py")
+        for name, year in re.findall(pattern, unaccented(path.read_text("utf-8")))
+        if name not in calendar.month_name
+    }
+    assert len(cited) > 20
+    assert not [
+        (name, year)
+        for name, year in sorted(cited)
+        if not any(
+            name in work and re.search(rf"year += {year}", work) for work in known
+        )
+    ]
 
 
 def test_the_glossary_is_in_alphabetical_order():

@@ -72,6 +72,22 @@ def peers() -> pd.DataFrame:
     return _read("peers.csv")
 
 
+def interval_coverage() -> pd.DataFrame:
+    """How often 95 % intervals held the truth that data were simulated from.
+
+    Columns: setting, method, parameter, coverage (the share that held it), monte_carlo_error
+    (its standard error), replications, without_interval (of how many there was none),
+    called_weak (in how many a warning said that the data hardly bind the parameters).
+    Measured by `benchmarks/interval_coverage.py`.
+
+    Example:
+        >>> held = interval_coverage().query("method == 'wald'").groupby("setting")
+        >>> held["coverage"].min()["two Gaussian states, T = 500"]
+        np.float64(0.94)
+    """
+    return _read("interval_coverage.csv")
+
+
 def _read(name: str, **options) -> pd.DataFrame:
     """A CSV file of this package as a table; `options` are those of `pd.read_csv`."""
     with (files("hmmlib.datasets") / name).open(encoding="utf-8") as file:

@@ -51,7 +51,7 @@ def standard_errors(
     The inverse of minus the second derivative of log p(x), exact, carried over to the
     parameters by the delta method: right for maximum-likelihood estimates of a true model and
     much data. How often intervals made of them hold is in
-    `benchmarks/interval_coverage.csv`.
+    `hmmlib.datasets.series.interval_coverage`.
 
     Held, with NaN as its standard error: initial_probs of a single sequence, of which one
     draw tells next to nothing; a probability of exactly 0, and the other of its row; and,
