@@ -107,7 +107,7 @@ def viterbi(potentials: Potentials | Compact) -> BestPath:
     arrays, (num, steps, size), single = arrays_of(potentials)
     log_joint, states = np.empty(num), np.empty((num, steps), dtype=np.int64)
     take = chain.best_path
-    zeros = _zeros(arrays) if size <= WRITTEN_OUT else ()
+    zeros = (0.0,) * size if size <= WRITTEN_OUT else ()
     if size <= FEW_BEST and arrays.matrices.size == size * size:
         take = few_best.best_path
 
