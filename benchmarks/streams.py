@@ -71,7 +71,9 @@ def main() -> None:
             with ProcessPoolExecutor(1) as fresh:
                 peak = fresh.submit(peak_above_start, paths * passes).result()
             num = FILES * passes
-            print(f"{num:3} files, {num * size:4.0f} MiB: {peak:4.0f} MiB above one file")
+            print(
+                f"{num:3} files, {num * size:4.0f} MiB: {peak:4.0f} MiB above one file"
+            )
         ways = {
             "one core": {},
             "two threads": {"map": threads.map},

@@ -385,6 +385,16 @@ def test_memory_does_not_grow_with_the_number_of_sequences():
     assert most < 60 * 80_000 / 3
 
 
+def test_the_sums_of_a_sequence_hold_none_of_its_memory():
+    """No view of it, which would keep it."""
+    x = LEVELS.sample(50, num_sequences=400, seed=0).observations.flatten()
+    sums = expected_sums(LEVELS, x)
+    kept = [each for each in sums if isinstance(each, torch.Tensor)]
+    assert len(kept) >= 4
+    for each in kept:
+        assert each.untyped_storage().nbytes() == each.nbytes
+
+
 def test_one_pass_of_stepwise_em_comes_near_the_maximum():
     """Of what a batch fit gains in log p(x), it misses less than a hundredth."""
     x = list(LEVELS.sample(50, seed=0, num_sequences=600).observations)

@@ -75,9 +75,8 @@ def expected_sums(hmm: HMM, observations) -> Sums:
             states = pick(short).expected_counts(short).states
         few = _condensed(hmm, known, states[there])
     num = 1 if there.ndim == 1 else len(there)
-    some = known[
-        :: max(1, -(-len(known) // SOME))
-    ].clone()  # not a view, which would keep all
+    every = max(1, -(-len(known) // SOME))
+    some = known[::every].clone()  # not a view, which would keep all
     return Sums(
         counts.log_likelihood, num, counts.initial, counts.transitions, *few, some
     )
