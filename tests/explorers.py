@@ -37,6 +37,10 @@ def lamps(levels=((0.0, 60.0), (0.0, 60.0)), scale=5.0):
     )
 
 
+def weather_sampler():
+    return explore.sampler(weather.hmm, weather.states, weather.activities)
+
+
 def stays():
     return explore.durations(poisson_durations([4.0, 2.0], 12), ("rain", "dry"))
 

@@ -56,7 +56,7 @@ COPIES = """() => {
     for (const button of document.querySelectorAll("button.copybtn")) {
         const block = document.querySelector(button.dataset.clipboardTarget);
         handed = "";
-        button.click();
+        for (let tries = 0; !handed && tries < 3; tries++) button.click(); // busy, it may not hear
         copies.push([block.innerText, handed]);
     }
     return copies;

@@ -11,6 +11,7 @@ from explorers import (
     machine,
     page_of,
     stays,
+    weather_sampler,
     weather_trellis,
 )
 from PIL import Image
@@ -30,6 +31,7 @@ def test_names_cannot_become_markup(opened):
         explore.signal(machine(), RUN, (evil, close, quote)),
         explore.meter(lamps(), [60.0], (evil, close)),
         explore.durations([[0.5, 0.5], [1.0, 0.0]], (evil, close)),
+        explore.sampler(weather.hmm, (evil, close), (quote, evil, close)),
     ]
     page = opened(*figures).page
     page.get_by_text("Change the story").click()
@@ -41,6 +43,7 @@ def test_names_cannot_become_markup(opened):
 def test_a_page_that_may_not_run_scripts_has_a_picture_with_words(browser):
     figures = (
         weather_trellis(),
+        weather_sampler(),
         explore.signal(machine(), RUN),
         explore.meter(lamps(), [60.0, 0]),
         stays(),

@@ -19,6 +19,22 @@
       : (1 - v) / (row.length - 1)));
   }
 
+  // n numbers in [0, 1), the same for the same seed: mulberry32.
+  function uniforms(seed, n) {
+    return range(n).map(() => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+    });
+  }
+  // The first index at which the cumulated row exceeds u.
+  function pick(row, u) {
+    let total = 0;
+    const at = row.findIndex((p) => { total += p; return u < total; });
+    return at < 0 ? row.findLastIndex((p) => p > 0) : at;
+  }
+
   // ------------------------------------------------- writing
 
   // An element; text is always text, so that a label cannot become markup.
@@ -109,6 +125,9 @@
 .hmm-column{cursor:ns-resize;touch-action:none}
 .hmm-grip{stroke:var(--ink);stroke-width:3}
 .hmm-strip{display:block;width:100%;height:26px;margin:.1rem 0 .4rem}
+.hmm-days{display:grid;grid-template-columns:repeat(auto-fill,minmax(44px,1fr));gap:.3rem;min-height:5.6em;margin-bottom:.5rem;align-content:start}
+.hmm-days span{display:flex;flex-direction:column;text-align:center;font-size:11px;overflow:hidden;text-overflow:ellipsis}
+.hmm-days small{font-size:10.5px}.hmm-days i{font-style:normal;font-weight:600;font-size:13px;background:var(--c);color:var(--on);border:1px solid var(--c);border-radius:.25rem}
 @media print{.hmm-controls{display:none!important}}
 @media(forced-colors:active){.hmm-explore button[aria-pressed=true]{forced-color-adjust:none;color:HighlightText;background:Highlight}}
 @media(prefers-reduced-motion:no-preference){.hmm-node{transition:background .25s}}`;
@@ -184,7 +203,7 @@
       if (location.hash.slice(1).split(";")[0] === root.id) root.scrollIntoView({ block: "center" });
     }
   }
-  window.hmmExplore = { kinds, start, log, exp, NO, range, sum, max, copy, normalise, isRow, h, set, button, bold, hidden,
+  window.hmmExplore = { kinds, start, log, exp, NO, range, sum, max, copy, normalise, isRow, uniforms, pick, h, set, button, bold, hidden,
     probability, logarithm, percent, short, shade, initials, begin, pack, unpack };
   for (const node of [document.documentElement, document.body || document.documentElement])
     new MutationObserver(repaint).observe(node, { attributes: true, attributeFilter: ["data-theme", "class", "data-jp-theme-light", "theme"] });

@@ -1,8 +1,8 @@
-"""Figures that compute in the reader's browser: a trellis, a signal, a meter, durations.
+"""Figures that compute in the reader's browser: a sampler, a trellis, a signal, a meter, durations.
 
 Each function returns an `Explorer`, which a notebook and the site show as a live figure
 (plain JavaScript without a server or a network, `explore*.js`), and as a still picture where
-scripts may not run (`pictures`). Used in chapters 2, 3, 4, 6, 7 and 9.
+scripts may not run (`pictures`). Used in chapters 1 to 4, 6, 7 and 9.
 """
 
 import base64
@@ -35,6 +35,7 @@ FILES = {  # explore_*.js of each kind, after the one that all share
     "signal": ("chains", "signal"),
     "meter": ("chains", "meter"),
     "durations": ("durations",),
+    "sampler": ("sampler",),
 }
 QUESTIONS = ("forward", "backward", "smoothing", "viterbi")
 MOST_STATES, MOST_STEPS, MOST_JOINT, LONGEST_STAY = 6, 200, 64, 12
@@ -44,7 +45,7 @@ MOST_STATES, MOST_STEPS, MOST_JOINT, LONGEST_STAY = 6, 200, 64, 12
 class Explorer:
     """A figure that computes in the browser.
 
-    kind   "trellis", "signal", "meter" or "durations"
+    kind   "sampler", "trellis", "signal", "meter" or "durations"
     words  what it shows, for readers who see neither figure nor picture
     model  the numbers and names that the figure starts with, as in JSON
     draw   draws the picture for pages on which scripts may not run
@@ -92,6 +93,35 @@ def script(*kinds: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
+def sampler(
+    hmm: HMM,
+    states: Sequence[str] | None = None,
+    symbols: Sequence[str] | None = None,
+) -> Explorer:
+    """Days drawn one by one, and how fast a chain of two states forgets the first of them.
+
+    Two sliders set how probable it is that a state follows itself.
+
+    Args:
+        hmm: 2 states, and a table of symbol probabilities (2, V) as emission
+        states: 2 names, by default numbers
+        symbols: V names, by default numbers
+
+    Raises:
+        ValueError: if an argument is not as described, or names do not fit.
+    """
+    table = _table(hmm)
+    if hmm.num_states != 2:
+        raise ValueError(f"hmm: got {hmm.num_states} states, needs 2")
+    states, symbols = (
+        _state_names(hmm, states),
+        _names("symbols", symbols, table.shape[-1]),
+    )
+    model = {"states": states, "symbols": symbols, **_tables(hmm)}
+    words = f"Days sampled from a chain of the states {' and '.join(states)}"
+    return Explorer("sampler", words, model, lambda: pictures.sampler(hmm, states))
+
+
 def trellis(
     hmm: HMM,
     observations,
@@ -113,10 +143,7 @@ def trellis(
     Raises:
         ValueError: if an argument is not as described, or names do not fit.
     """
-    table = getattr(hmm.emission, "probs", torch.zeros(0))
-    if table.ndim != 2 or hmm.emission.event_shape:
-        found = type(hmm.emission).__name__
-        raise ValueError(f"hmm: got a {found} emission, needs a table, Categorical")
+    table = _table(hmm)
     if question not in QUESTIONS:
         raise ValueError(f"question: got {question!r}, needs one of {QUESTIONS}")
     x = _series(hmm, observations)
@@ -125,9 +152,7 @@ def trellis(
     model = {
         "states": states,
         "symbols": symbols,
-        "pi": hmm.initial_probs.tolist(),
-        "A": hmm.transition_matrix.tolist(),
-        "B": table.tolist(),
+        **_tables(hmm),
         "x": [-1 if math.isnan(v) else int(v) for v in x],
         "question": question,
     }
@@ -231,6 +256,24 @@ def durations(table, states: Sequence[str] | None = None) -> Explorer:
     model = {"states": states, "table": rows[0].tolist(), "other": rows[1].tolist()}
     words = f"Durations of {states[0]}, which takes turns with {states[1]}"
     return Explorer("durations", words, model, lambda: pictures.durations(rows, states))
+
+
+def _table(hmm: HMM) -> Tensor:
+    """The symbol probabilities, (K, V). Raises ValueError for other emissions."""
+    table = getattr(hmm.emission, "probs", torch.zeros(0))
+    if table.ndim != 2 or hmm.emission.event_shape:
+        found = type(hmm.emission).__name__
+        raise ValueError(f"hmm: got a {found} emission, needs a table, Categorical")
+    return table
+
+
+def _tables(hmm: HMM) -> dict:
+    """pi, A and B of a chain that emits symbols, as lists."""
+    tables = hmm.initial_probs, hmm.transition_matrix, hmm.emission.probs
+    return {
+        name: table.tolist()
+        for name, table in zip(("pi", "A", "B"), tables, strict=True)
+    }
 
 
 def _series(hmm: HMM, observations) -> list[float]:

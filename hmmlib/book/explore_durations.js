@@ -1,7 +1,7 @@
 // The duration law: drag p(d), the probability of a stay of d steps, and watch runs lengthen.
 (function () {
   "use strict";
-  const { log, exp, range, sum, normalise, isRow, h, set, button, bold, short, percent, shade,
+  const { log, exp, range, sum, normalise, isRow, uniforms, pick, h, set, button, bold, short, percent, shade,
     begin } = window.hmmExplore;
 
   // ------------------------------------------------- laws, as hmmlib.durations has them
@@ -42,21 +42,8 @@
 
   // ------------------------------------------------- samples
 
-  // n numbers in [0, 1), the same for the same seed: mulberry32.
-  function uniforms(seed, n) {
-    return range(n).map(() => {
-      seed = (seed + 0x6d2b79f5) | 0;
-      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-    });
-  }
   // The duration at which a law first exceeds u. The same u: a law of longer stays, a longer run.
-  function fromTable(row, u) {
-    let total = 0;
-    const at = row.findIndex((p) => { total += p; return u < total; });
-    return 1 + (at < 0 ? row.findLastIndex((p) => p > 0) : at);
-  }
+  const fromTable = (row, u) => 1 + pick(row, u);
   const fromGeometric = (mean, u) => (mean <= 1 ? 1 : 1 + Math.floor(log(1 - u) / log(1 - 1 / mean)));
   const RUNS = 500, STEPS = 96;
 
@@ -196,5 +183,5 @@
   }
 
   window.hmmExplore.kinds.durations = durations;
-  Object.assign(window.hmmExplore, { lawTable, limit, uniforms, fromTable, fromGeometric });
+  Object.assign(window.hmmExplore, { lawTable, limit, fromTable, fromGeometric });
 })();

@@ -16,6 +16,22 @@ from hmmlib.inference import smooth_states, viterbi
 from hmmlib.palette import QUANTITY_COLORS, STATE_COLORS
 
 
+def sampler(hmm: HMM, states: Sequence[str], num_days: int = 15) -> Figure:
+    """The probability of the first state on each day, from three distributions of day 1."""
+    figure, ax = plot.figure(2.6)
+    days = np.arange(1, num_days + 1)
+    powers = [
+        torch.linalg.matrix_power(hmm.transition_matrix, int(d) - 1) for d in days
+    ]
+    for first, style in (([1, 0], "o-"), (hmm.initial_probs, "s-"), ([0, 1], "^-")):
+        first = torch.as_tensor(first, dtype=hmm.transition_matrix.dtype)
+        probs = [(first @ power)[0].item() for power in powers]
+        ax.plot(days, probs, style, color="black", markersize=4, linewidth=1)
+    name = _labels(states)[0]
+    ax.set(xlabel="day", ylabel=f"P({name})", ylim=(-0.05, 1.05), xticks=days)
+    return figure
+
+
 def trellis(
     hmm: HMM, x: list[float], states: Sequence[str], words: Sequence[str]
 ) -> Figure:
