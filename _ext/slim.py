@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 
+import cards
 from bs4 import BeautifulSoup
 from fontTools.subset import Options, Subsetter, load_font
 from PIL import Image
@@ -57,6 +58,7 @@ def slim(app, exception):
         drop_unneeded(pages[path], text)
         place_pictures(pages[path], path)
         mend(pages[path])
+        cards.fold(pages[path])
         mark_what_runs(pages[path], record)
     sheets = merge(pages, "link", "href", static / "site.css")
     css = "".join(stylesheet(file, static) for file in sheets)

@@ -63,6 +63,25 @@ COPIES = """() => {
 }"""
 
 
+# What lies beyond the edge of a box that scrolls or cuts, in the text of a page but not in code.
+CUT = """() => {
+    const cut = [];
+    for (const part of document.querySelectorAll(
+        "article :is(img, table, mjx-math, .hmm-explore :is(svg, button, input, td, span))")) {
+        if (part.closest("pre, .hmm-hidden, dl.py") || !part.getClientRects().length) continue;
+        const {left, right} = part.getBoundingClientRect();
+        for (let box = part.parentElement; box && box.tagName !== "ARTICLE"; box = box.parentElement) {
+            const edge = box.getBoundingClientRect();
+            if (getComputedStyle(box).overflowX !== "visible"
+                && (right > edge.right + 2 || left < edge.left - 2))
+                cut.push(`${part.tagName} ${Math.round(right - edge.right)} px: `
+                    + (part.alt || part.textContent).slice(0, 80));
+        }
+    }
+    return cut;
+}"""
+
+
 @pytest.fixture(scope="module", params=OWN_PAGES)
 def tab(request, browser, served):
     """One page, opened once for all tests of it, with everything folded out."""
@@ -129,10 +148,13 @@ def test_buttons_copy_what_the_block_shows(tab):
         assert copied.rstrip("\n") == "\n".join(lines)
 
 
-def test_a_page_fits_a_phone(tab):
-    width, height = PHONE
-    tab.page.set_viewport_size({"width": width, "height": height})
+@pytest.mark.parametrize("width", [PHONE[0], 768, 1280])
+def test_a_page_fits_the_screen(tab, width):
+    """Nothing but code has to be scrolled sideways: figures, tables, formulas, explorers."""
+    tab.page.emulate_media(color_scheme="light")
+    tab.page.set_viewport_size({"width": width, "height": PHONE[1]})
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.page.evaluate(CUT) == []
 
 
 def test_the_skip_link_skips(new_tab, served):

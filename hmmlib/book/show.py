@@ -18,6 +18,12 @@ from IPython.display import HTML, Markdown
 # The marks of a row on the left and on the right, their names for screen readers, their tints
 MARKS = {"same": ("", ""), "moved": ("›", "›"), "changed": ("−", "+")}
 LABELS = {"−": "removed", "+": "new", "›": "moved"}
+STACKED = (  # a narrow screen has one column: a line that stays once, a changed one twice
+    "@media screen and (max-width: 600px) {"
+    " .side-by-side :is(table, thead, tbody, tr, th, td) { display: block }"
+    " .side-by-side :is(.same td + td, .moved td:first-child, .none) { display: none }"
+    " }"
+)
 TINTS = {"−": "230, 159, 0, 0.28", "+": "230, 159, 0, 0.28", "›": "128, 128, 128, 0.16"}
 
 
@@ -139,7 +145,8 @@ def show_changes(before, after) -> HTML:
     if count["moved"]:
         caption += f", {count['moved']} only moved"
     body = "".join(
-        f"<tr>{''.join(map(_cell, (row.old, row.new), MARKS[row.kind]))}</tr>"
+        f'<tr class="{row.kind}">'
+        f"{''.join(map(_cell, (row.old, row.new), MARKS[row.kind]))}</tr>"
         for row in rows
     )
     names = [html.escape(each.__name__) for each in (before, after)]
@@ -148,9 +155,10 @@ def show_changes(before, after) -> HTML:
         for name in names
     )
     return HTML(
+        f"<style>{STACKED}</style>"
         '<div class="side-by-side" style="overflow-x: auto" tabindex="0" role="group"'
         f' aria-label="{names[0]} and {names[1]} side by side"><table style="width: 100%;'
-        ' min-width: 40em; table-layout: fixed; border-collapse: collapse"><caption'
+        ' table-layout: fixed; border-collapse: collapse"><caption'
         ' style="caption-side: top; text-align: left; color: inherit; padding: 0 0 0.4em">'
         f"{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -179,8 +187,9 @@ def _cell(line: str | None, mark: str) -> str:
     if mark and line is not None:
         sign = f'<span role="img" aria-label="{LABELS[mark]}">{mark}</span>'
         tint = f"background: rgba({TINTS[mark]}); "
+    absent = ' class="none"' if line is None else ""
     return (
-        f'<td style="{tint}text-align: left; vertical-align: top; padding: 0 0.4em 0 6.4ch;'
+        f'<td{absent} style="{tint}text-align: left; vertical-align: top; padding: 0 0.4em 0 6.4ch;'
         " text-indent: -6ch;"
         " font-family: monospace; font-size: 0.7rem; line-height: 1.5; white-space: pre-wrap;"
         f' overflow-wrap: anywhere">{sign} {html.escape(line or "")}</td>'
