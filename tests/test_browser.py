@@ -70,7 +70,8 @@ CUT = """() => {
         "article :is(img, table, mjx-math, .hmm-explore :is(svg, button, input, td, span))")) {
         if (part.closest("pre, .hmm-hidden, dl.py") || !part.getClientRects().length) continue;
         const {left, right} = part.getBoundingClientRect();
-        for (let box = part.parentElement; box && box.tagName !== "ARTICLE"; box = box.parentElement) {
+        let box = part;
+        while ((box = box.parentElement) && box.tagName !== "ARTICLE") {
             const edge = box.getBoundingClientRect();
             if (getComputedStyle(box).overflowX !== "visible"
                 && (right > edge.right + 2 || left < edge.left - 2))
