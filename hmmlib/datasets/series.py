@@ -34,7 +34,8 @@ def nile() -> pd.Series:
 def federal_funds() -> pd.Series:
     """The federal funds rate, a quarter's mean, 1954 Q3 to 2010 Q4, in %: 226 quarters.
 
-    Board of Governors of the Federal Reserve System, public domain. Used in chapter 9.
+    Board of Governors of the Federal Reserve System, public domain. Used in chapters 3, 4
+    and 9.
 
     Example:
         >>> federal_funds()["1981Q2"].item()
