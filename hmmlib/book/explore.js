@@ -90,20 +90,23 @@
 .hmm-bar{display:flex;flex-wrap:wrap;gap:.35rem;align-items:center;margin-bottom:.5rem}
 .hmm-gap{flex:1}
 .hmm-scroll{overflow-x:auto;position:relative;padding-bottom:.4rem}
-.hmm-grid{position:relative;display:grid;min-width:max-content;justify-items:center;row-gap:3px}
-.hmm-grid>svg{position:absolute;inset:0;width:100%;height:100%;pointer-events:none;overflow:visible}
+.hmm-grid{position:relative;display:grid;justify-items:center;padding:0 3px 3px 0}
+.hmm-grid>svg{position:absolute;inset:0;width:100%;height:100%;pointer-events:none;overflow:hidden}
+.hmm-grid line{vector-effect:non-scaling-stroke}
 .hmm-explore .hmm-node{position:relative;z-index:1;width:36px;height:36px;border-radius:50%;padding:0;border:2px solid var(--c);background:var(--c);color:var(--on)}
 .hmm-explore .hmm-node.off{background:var(--paper);color:inherit}
 .hmm-node.on-path{box-shadow:0 0 0 4px var(--best)}
+.hmm-node.chosen:not(:focus-visible){outline:2px dotted currentColor;outline-offset:3px}
+.hmm-under.chosen{font-weight:700;background:var(--ink);color:var(--paper);padding:0 .4em;border-radius:.3em}
 .hmm-under{font-size:10.5px;line-height:1.25;text-align:center;z-index:1;white-space:nowrap;font-variant-numeric:tabular-nums;letter-spacing:-.05em}
-.hmm-number{margin-bottom:18px;background:var(--paper)}
-.hmm-explore .hmm-word{z-index:1;font-size:11px;padding:.1rem 0;width:40px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.hmm-label{position:sticky;left:0;z-index:2;background:var(--paper);align-self:center;justify-self:start;padding-right:.3rem;font-weight:600;max-width:8em;overflow:hidden;text-overflow:ellipsis}
-.hmm-stack{width:34px;height:40px;display:flex;flex-direction:column;border:1px solid var(--rule)}
-.hmm-say{min-height:4.6em;padding:.45rem .6rem;margin:.5rem 0;border-left:3px solid var(--q);overflow-wrap:anywhere}
+.hmm-number{min-height:26px;margin-bottom:10px;white-space:pre-line;text-shadow:0 0 3px var(--paper),0 0 3px var(--paper),0 0 2px var(--paper),0 0 2px var(--paper)}
+.hmm-explore .hmm-word{z-index:1;font-size:11px;padding:.1rem 0;width:calc(100% - 2px);max-width:60px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.hmm-label{grid-column:1;position:sticky;left:0;z-index:2;background:var(--paper);align-self:center;justify-self:start;margin-right:.3rem;font-size:12px;font-weight:600;max-width:min(8em,17vw);overflow:hidden;text-overflow:ellipsis}
+.hmm-stack{width:34px;height:40px;margin:3px 0 10px;display:flex;flex-direction:column;border:1px solid var(--rule);print-color-adjust:exact}
+.hmm-say{min-height:6.2em;padding:.45rem .6rem;margin:.5rem 0;border-left:3px solid var(--q);overflow-wrap:anywhere}
 .hmm-q{color:var(--q);font-style:italic;font-weight:600}
 .hmm-s{border-bottom:3px solid var(--c)}
-.hmm-explore sub{font-size:.75em;line-height:0}
+.hmm-explore sub{font-size:.75em;line-height:0;white-space:nowrap}
 .hmm-facts{display:flex;flex-wrap:wrap;gap:.2rem 1.6rem;margin:.4rem 0}
 .hmm-explore b{font-variant-numeric:tabular-nums}
 .hmm-explore table{border-collapse:collapse;margin:.3rem 1.5rem .3rem 0;display:inline-table;width:auto;vertical-align:top;font-size:13px}
@@ -128,8 +131,23 @@
 .hmm-days{display:grid;grid-template-columns:repeat(auto-fill,minmax(44px,1fr));gap:.3rem;min-height:5.6em;margin-bottom:.5rem;align-content:start}
 .hmm-days span{display:flex;flex-direction:column;text-align:center;font-size:11px;overflow:hidden;text-overflow:ellipsis}
 .hmm-days small{font-size:10.5px}.hmm-days i{font-style:normal;font-weight:600;font-size:13px;background:var(--c);color:var(--on);border:1px solid var(--c);border-radius:.25rem}
-@media print{.hmm-controls{display:none!important}}
-@media(forced-colors:active){.hmm-explore button[aria-pressed=true]{forced-color-adjust:none;color:HighlightText;background:Highlight}}
+.hmm-explore .hmm-why td:nth-child(3){text-align:right}.hmm-explore .hmm-why th:nth-child(2){text-align:center}
+.hmm-why tr:last-child>*{border-top:1px solid var(--rule)}
+.hmm-lean{position:relative;display:block;width:clamp(84px,22vw,240px);height:14px;background:linear-gradient(90deg,transparent calc(50% - .5px),currentColor 0 calc(50% + .5px),transparent 0);print-color-adjust:exact}
+.hmm-lean i{position:absolute;inset:2px auto 2px 50%;width:var(--w)}
+.hmm-lean i.hmm-against{inset:2px 50% 2px auto}
+.hmm-report{border-top:1px solid var(--rule);margin-top:.6rem}
+.hmm-report h4,.hmm-report h5{font-size:1em;font-weight:700;margin:.8rem 0 .3rem}
+.hmm-report p,.hmm-report ul,.hmm-explore details p{font-size:inherit;margin:.3rem 0}
+.hmm-report ul{padding-left:1.2em}
+.hmm-report li{margin:.15rem 0;overflow-wrap:anywhere}
+@media print{.hmm-controls,.hmm-explore button:not(.hmm-node,.hmm-word,[aria-pressed=true]),.hmm-explore>details:not([open]),.hmm-alone body :not(.hmm-this,.hmm-this *,:has(.hmm-this)){display:none!important}
+.hmm-node,.hmm-days i,.hmm-under,.hmm-bar button{print-color-adjust:exact}
+.hmm-scroll{overflow:visible}.hmm-report li,.hmm-explore tr,.hmm-grid{break-inside:avoid}}
+@media(forced-colors:active){.hmm-explore{--paper:Canvas!important;--ink:CanvasText!important;--best:Highlight!important;--forward:LinkText!important;--backward:CanvasText!important;--smoothed:CanvasText!important}
+.hmm-explore :is(.hmm-node,.hmm-stack,.hmm-days i,.hmm-lean,.hmm-under.chosen){forced-color-adjust:none}
+.hmm-number{background:Canvas}.hmm-explore .hmm-node.off{border-style:dashed;border-color:GrayText}
+.hmm-explore button[aria-pressed=true]{forced-color-adjust:none;color:HighlightText;background:Highlight}}
 @media(prefers-reduced-motion:no-preference){.hmm-node{transition:background .25s}}`;
 
   // Colours come with the model, for a light page and a dark one; the page's own text tells which.
@@ -150,6 +168,7 @@
     const told = Object.fromEntries(text.split(";").map((part) => part.split("=")));
     const now = {};
     for (const [name, shape] of Object.entries(like)) {
+      if (!(name in told)) { now[name] = copy(shape); continue; } // a link from before this was there
       const values = (told[name] ?? "").split(",");
       const fill = (each) => {
         if (Array.isArray(each)) return each.map(fill);
@@ -200,7 +219,7 @@
       paint(root, model.palette);
       alive.set(root, model.palette);
       kinds[root.dataset.kind](root, model);
-      if (location.hash.slice(1).split(";")[0] === root.id) root.scrollIntoView({ block: "center" });
+      if (location.hash.slice(1).split(";")[0] === root.id) root.scrollIntoView({ block: root.offsetHeight > innerHeight ? "start" : "center" });
     }
   }
   window.hmmExplore = { kinds, start, log, exp, NO, range, sum, max, copy, normalise, isRow, uniforms, pick, h, set, button, bold, hidden,

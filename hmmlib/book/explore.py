@@ -31,7 +31,7 @@ from hmmlib.palette import STATE_COLORS, variables
 
 SCRIPT = Path(__file__).with_suffix(".js")
 FILES = {  # explore_*.js of each kind, after the one that all share
-    "trellis": ("chains", "trellis"),
+    "trellis": ("chains", "why", "report", "trellis"),
     "signal": ("chains", "signal"),
     "meter": ("chains", "meter"),
     "durations": ("durations",),
@@ -131,7 +131,12 @@ def trellis(
 ) -> Explorer:
     """The trellis of a chain that emits symbols: messages, posterior and best path.
 
-    Readers can edit the tables and the observations on the page.
+    Readers can edit the tables and the observations on the page, and go through a question
+    step by step; in smoothing, forward and backward messages meet on the chosen day. A panel
+    splits the log-odds of the chosen state, against all others together, into four terms that
+    add up: the chain alone, the words before the day, the day's word, and the words after.
+    "Write it out" shows every step of the calculation, for at most 40 days, ready to print.
+    A shared link restores all of that.
 
     Args:
         hmm: at most 6 states, and a table of symbol probabilities (K, V) as emission

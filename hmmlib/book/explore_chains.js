@@ -75,5 +75,5 @@
       watts: joint.map((z) => sum(z.map((k, m) => levels[m][k]))) };
   }
 
-  Object.assign(window.hmmExplore, { logsumexp, compute, allPaths, ofSymbols, density, ofReadings, joined });
+  Object.assign(window.hmmExplore, { logsumexp, forward, compute, allPaths, ofSymbols, density, ofReadings, joined });
 })();

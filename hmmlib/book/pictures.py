@@ -39,14 +39,17 @@ def trellis(
     states, words = _labels(states), _labels(words)
     potentials = hmm.potentials(x)
     best, num_steps = viterbi(potentials), len(x)
-    probs = smooth_states(potentials).smoothed_probs.nan_to_num().numpy()
+    possible = best.log_joint > -math.inf
+    probs = np.zeros((num_steps, len(states)))  # impossible words have no posterior
+    if possible:
+        probs = smooth_states(potentials).smoothed_probs.numpy()
     figure, ax = plot.figure(0.9 + 0.6 * len(states), max(4.0, 0.55 * num_steps + 1.2))
     days = np.arange(1, num_steps + 1)
     for k, color in enumerate(STATE_COLORS[: len(states)]):
         rows = [-k] * num_steps
         ax.scatter(days, rows, s=420, c="white", edgecolors=color)
         ax.scatter(days, rows, s=420 * probs[:, k], c=color, linewidths=0)
-    if best.log_joint > -math.inf:
+    if possible:
         line = {"color": QUANTITY_COLORS["best"], "linewidth": 2.5}
         ax.plot(days, -best.states.numpy(), **line)
     ax.set_xticks(days, [f"{t}\n{word}" for t, word in zip(days, words, strict=True)])
