@@ -390,9 +390,9 @@ CROWDED = """() => {
 @pytest.mark.parametrize("question", explore.QUESTIONS)
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_nothing_is_cut_or_crowded(opened, question, width):
-    """No letter touches the next, and nothing scrolls; the book's text is 660 pixels wide."""
+    """No letter touches the next, and nothing scrolls; as wide as in the book."""
     page = opened(weather_trellis(question), size=(width, 900)).page
-    page.add_style_tag(content="main{max-width:660px;margin:auto}")
+    page.add_style_tag(content="main{max-width:688px;margin:auto}body{margin:0 16px}")
     page.get_by_role("button", name="Write it out").click()
     page.locator("summary").first.press("Enter")
     page.wait_for_timeout(50)
@@ -413,7 +413,8 @@ def test_days_wrap_in_weeks_and_lines_join_the_circles(opened):
         """() => [...document.querySelectorAll('.hmm-grid line')].flatMap(line => {
             const at = line.getScreenCTM();
             const end = n => [`x${n}`, `y${n}`].map(name => line[name].baseVal.value);
-            return [1, 2].map(n => new DOMPoint(...end(n)).matrixTransform(at)).map(p => [p.x, p.y]);
+            const seen = n => new DOMPoint(...end(n)).matrixTransform(at);
+            return [seen(1), seen(2)].map(point => [point.x, point.y]);
         })"""
     )
     assert len(ends) == 2 * 4 * 14, "13 moves, of which one is drawn in both weeks"

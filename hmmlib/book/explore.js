@@ -91,17 +91,17 @@
 .hmm-gap{flex:1}
 .hmm-scroll{overflow-x:auto;position:relative;padding-bottom:.4rem}
 .hmm-grid{position:relative;display:grid;justify-items:center;padding:0 3px 3px 0}
-.hmm-grid>svg{position:absolute;inset:0;width:100%;height:100%;pointer-events:none;overflow:hidden}
+.hmm-grid>svg{contain:size;width:100%;height:100%;pointer-events:none;overflow:hidden}
 .hmm-grid line{vector-effect:non-scaling-stroke}
-.hmm-explore .hmm-node{position:relative;z-index:1;width:36px;height:36px;border-radius:50%;padding:0;border:2px solid var(--c);background:var(--c);color:var(--on)}
+.hmm-explore .hmm-node{position:relative;z-index:1;width:34px;height:34px;margin:1px 0;border-radius:50%;padding:0;border:2px solid var(--c);background:var(--c);color:var(--on)}
 .hmm-explore .hmm-node.off{background:var(--paper);color:inherit}
-.hmm-node.on-path{box-shadow:0 0 0 4px var(--best)}
+.hmm-node.on-path{box-shadow:0 0 0 3.5px var(--best)}
 .hmm-node.chosen:not(:focus-visible){outline:2px dotted currentColor;outline-offset:3px}
 .hmm-under.chosen{font-weight:700;background:var(--ink);color:var(--paper);padding:0 .4em;border-radius:.3em}
 .hmm-under{font-size:10.5px;line-height:1.25;text-align:center;z-index:1;white-space:nowrap;font-variant-numeric:tabular-nums;letter-spacing:-.05em}
 .hmm-number{min-height:26px;margin-bottom:10px;white-space:pre-line;text-shadow:0 0 3px var(--paper),0 0 3px var(--paper),0 0 2px var(--paper),0 0 2px var(--paper)}
 .hmm-explore .hmm-word{z-index:1;font-size:11px;padding:.1rem 0;width:calc(100% - 2px);max-width:60px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.hmm-label{grid-column:1;position:sticky;left:0;z-index:2;background:var(--paper);align-self:center;justify-self:start;margin-right:.3rem;font-size:12px;font-weight:600;max-width:min(8em,17vw);overflow:hidden;text-overflow:ellipsis}
+.hmm-label{position:sticky;left:0;z-index:2;background:var(--paper);align-self:center;justify-self:start;margin-right:.3rem;font-size:12px;font-weight:600;max-width:min(8em,17vw);overflow:hidden;text-overflow:ellipsis}
 .hmm-stack{width:34px;height:40px;margin:3px 0 10px;display:flex;flex-direction:column;border:1px solid var(--rule);print-color-adjust:exact}
 .hmm-say{min-height:6.2em;padding:.45rem .6rem;margin:.5rem 0;border-left:3px solid var(--q);overflow-wrap:anywhere}
 .hmm-q{color:var(--q);font-style:italic;font-weight:600}
@@ -113,7 +113,7 @@
 .hmm-explore caption{caption-side:top;text-align:left;font-weight:600;padding:0;color:inherit}
 .hmm-explore tr,.hmm-explore th,.hmm-explore td{padding:.1rem .3rem;text-align:left;border:0;font-weight:400;background:transparent;color:inherit;white-space:nowrap}
 .hmm-explore td{padding-right:.8rem;font-variant-numeric:tabular-nums}
-.hmm-explore td input{width:5.2em;padding:.1rem .25rem}
+.hmm-explore td input{width:min(5.2em,12.5vw);padding:.1rem .25rem}
 .hmm-explore details{margin:.3rem 0}.hmm-explore summary{cursor:pointer}
 .hmm-hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .hmm-chart{display:block;width:100%;min-width:560px;height:auto}
@@ -140,6 +140,7 @@
 .hmm-report h4,.hmm-report h5{font-size:1em;font-weight:700;margin:.8rem 0 .3rem}
 .hmm-report p,.hmm-report ul,.hmm-explore details p{font-size:inherit;margin:.3rem 0}
 .hmm-report ul{padding-left:1.2em}
+.hmm-report>:last-child table{display:table}
 .hmm-report li{margin:.15rem 0;overflow-wrap:anywhere}
 @media print{.hmm-controls,.hmm-explore button:not(.hmm-node,.hmm-word,[aria-pressed=true]),.hmm-explore>details:not([open]),.hmm-alone body :not(.hmm-this,.hmm-this *,:has(.hmm-this)){display:none!important}
 .hmm-node,.hmm-days i,.hmm-under,.hmm-bar button{print-color-adjust:exact}

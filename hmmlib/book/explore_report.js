@@ -23,9 +23,9 @@
     const [question, ...names] = ABOUT[now.question], { evidence, path, best } = answer;
     if (T > LONGEST)
       return [h("p", {}, `${T} days are too many to write out; the limit is ${LONGEST}. Point at a circle to see its own arithmetic.`)];
-    const table = (caption, head, rows) => h("div", { class: "hmm-scroll" }, h("table", {}, h("caption", {}, caption), h("tbody", {},
+    const table = (caption, head, rows) => h("table", {}, h("caption", {}, caption), h("tbody", {},
       h("tr", {}, head.map((each) => h("th", { scope: "col" }, each))),
-      rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map((each) => h("td", {}, each)))))));
+      rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), rest.map((each) => h("td", {}, each))))));
     const digits = (p) => String(Number(p.toPrecision(6)));
     const day = (t) => [h("b", {}, `day ${t + 1}`), ", ", h("i", {}, now.x[t] < 0 ? "nothing heard" : word(now.x[t])), ": "];
     const days = (name) => (name === "β" ? range(T).reverse() : range(T));
@@ -53,16 +53,16 @@
         : impossible()),
     };
     const main = names[names.length - 1];
-    return [h("h4", { tabindex: -1 }, question, " Every step for your numbers"), print,
-      table("π, the first day", ["", ...states], [["day 1", ...now.pi.map(digits)]]),
+    return [h("h4", { tabindex: -1 }, question, " Every step, written out"), print,
+      h("div", { class: "hmm-scroll" }, table("π, the first day", ["", ...states], [["day 1", ...now.pi.map(digits)]]),
       table("A, from (row) to (column)", ["", ...states], all.map((i) => [states[i], ...now.A[i].map(digits)])),
-      table("B, what is seen", ["", ...symbols], all.map((i) => [states[i], ...now.B[i].map(digits)])),
+      table("B, what is seen", ["", ...symbols], all.map((i) => [states[i], ...now.B[i].map(digits)]))),
       h("p", {}, "States: ", states.map((name, k) => `${letters[k]} ${name}`).join(", "), ". Where nothing was heard, the day's word counts as 1. ",
         "The steps are computed in full precision and shown rounded."),
       ...names.flatMap(written), ...[ends[now.question]()].flat(),
-      table("All numbers", ["day", "word", ...letters.map((each) => `${main}(${each})`), ...(now.question === "viterbi" ? ["path"] : [])],
+      h("div", { class: "hmm-scroll" }, table("All numbers", ["day", "word", ...letters.map((each) => `${main}(${each})`), ...(now.question === "viterbi" ? ["path"] : [])],
         range(T).map((t) => [String(t + 1), word(now.x[t]), ...all.map((k) => number(main, t, k)),
-          ...(now.question === "viterbi" ? [path ? letters[path[t]] : "–"] : [])]))];
+          ...(now.question === "viterbi" ? [path ? letters[path[t]] : "–"] : [])])))];
   }
   window.hmmExplore.report = report;
 })();

@@ -12,7 +12,7 @@
   };
   const BY = Object.fromEntries(Object.values(QUESTIONS).map((each) => [each.symbol, each]));
   const MOST_PATHS = 20000;
-  const COLUMN = 38, PITCH = 72, PAPER = 616; // pixels: a day, a state (its circle has half of it), a sheet of paper
+  const COLUMN = 37, PITCH = 72, PAPER = 530; // pixels: a day, a state (its circle has half of it), a sheet of paper
   const WEEK = 7, MOST_ROWS = 6; // days; rows of days
 
   function trellis(root, { states, symbols, pi, A, B, x, question }) {
@@ -143,16 +143,20 @@
       edges = range(T - 1).map(() => all.map(() => all.map(() => [])));
       grid.style.gridTemplateColumns = `auto repeat(${per},minmax(${COLUMN}px,1fr))`;
       grid.replaceChildren(...range(Math.ceil(T / per)).flatMap((block) => {
+        const start = block * per, end = Math.min(T, start + per), first = block * rows.length + 1;
         const lines = h("svg", { "aria-hidden": "true", viewBox: `0 0 ${per} ${K * PITCH}`, preserveAspectRatio: "none",
-          style: `grid-area:${block * rows.length + 2}/2/${block * rows.length + 2 + 2 * K}/${per + 2}` });
-        const start = block * per, end = Math.min(T, start + per);
+          style: `grid-area:${first + 1}/2/${first + 1 + 2 * K}/${per + 2}` });
         range(T - 1).filter((t) => t + 1 >= start && t < end).forEach((t) => all.forEach((i) => all.forEach((j) => {
           const line = h("line", { x1: t - start + 0.5, x2: t - start + 1.5, y1: i * PITCH + PITCH / 4, y2: j * PITCH + PITCH / 4 });
           edges[t][i][j].push(line);
           lines.append(line);
         })));
-        return [lines, ...rows.flatMap(([text, k, cells]) => [h("span", { title: text, class: k === null ? "hmm-label" : "hmm-label hmm-s",
-          style: k === null ? null : `--c:${shade(k)}` }, text), ...cells.slice(start, end)])];
+        return [lines, ...rows.flatMap(([text, k, cells], n) => {
+          const label = h("span", { title: text, class: k === null ? "hmm-label" : "hmm-label hmm-s", style: k === null ? null : `--c:${shade(k)}` }, text);
+          const line = [label, ...cells.slice(start, end)];
+          line.forEach((cell, column) => { cell.style.gridArea = `${first + n}/${column + 1}`; });
+          return line;
+        })];
       }));
       if (focused) focused.focus({ preventScroll: true });
       if (answer) explain();

@@ -56,12 +56,12 @@
     const colors = ["ink", "forward", "ink", "backward"];
     return [h("table", { class: "hmm-why", title: `A term is the log of how much more probable its words are if the state is ${name} `
         + "than if it is not, given the terms above it. With two states these are the ratios of the messages." },
-      h("caption", {}, `Log-odds of ${name} against ${others}: log [ P(${name} | x) / P(${states.length === 2 ? others : `not ${name}`} | x) ]`),
+      h("caption", {}, `Log-odds of ${name} against ${others}: log\u00a0P(${name}\u00a0|\u00a0x) − log\u00a0P(${states.length === 2 ? others : `not ${name}`}\u00a0|\u00a0x)`),
       h("tbody", {}, h("tr", {}, ["", "against ← → for", "nats", "P so far"].map((each) => h("th", { scope: "col" }, each))),
         parts.map(([what, title], n) => row(what, title, gains[n], colors[n], short(told[n].p))),
         row("sum", "the log-odds of the posterior probability", whole, "smoothed", short(last.p)))),
       h("p", {}, range(4).map((n) => `${sentence(n)} `),
-        `Together: ${signed(whole)} nats, so P(${name} | x) = ${short(last.p)}.`)];
+        `Together: ${signed(whole)} nats, so P(${name}\u00a0|\u00a0x) = ${short(last.p)}.`)];
   }
 
   Object.assign(window.hmmExplore, { splitOdds, why });
