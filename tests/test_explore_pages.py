@@ -113,3 +113,16 @@ def test_an_explorer_of_the_book_lives_on_its_page(new_tab, served):
     assert [address.rpartition("/")[2] for address in asked] == ["explore.js"]
     assert page.locator("script[src$='explore.js']").get_attribute("defer") is not None
     assert not tab.errors
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_trellises_of_the_book_need_no_scrolling(new_tab, served, width):
+    page = new_tab((width, 900)).page
+    for chapter in ("02_forward", "03_smoothing", "04_viterbi"):
+        page.goto(f"{served}/chapters/{chapter}.html")
+        page.locator(".hmm-explore[data-ready] .hmm-grid").first.wait_for()
+        page.get_by_text("Change the story").click()
+        boxes = page.locator(".hmm-explore .hmm-scroll").all()
+        scrolls = "each => each.scrollWidth - each.clientWidth"
+        assert [each.evaluate(scrolls) for each in boxes] == [0] * len(boxes)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -57,7 +57,7 @@
       h("div", { class: "hmm-scroll" }, table("π, the first day", ["", ...states], [["day 1", ...now.pi.map(digits)]]),
       table("A, from (row) to (column)", ["", ...states], all.map((i) => [states[i], ...now.A[i].map(digits)])),
       table("B, what is seen", ["", ...symbols], all.map((i) => [states[i], ...now.B[i].map(digits)]))),
-      h("p", {}, "States: ", states.map((name, k) => `${letters[k]} ${name}`).join(", "), ". Where nothing was heard, the day's word counts as 1. ",
+      h("p", {}, "States: ", states.map((name, k) => `${letters[k]} ${name}`).join(", "), ". Where nothing was heard, the factor of the word is 1. ",
         "The steps are computed in full precision and shown rounded."),
       ...names.flatMap(written), ...[ends[now.question]()].flat(),
       h("div", { class: "hmm-scroll" }, table("All numbers", ["day", "word", ...letters.map((each) => `${main}(${each})`), ...(now.question === "viterbi" ? ["path"] : [])],
