@@ -121,8 +121,8 @@ def test_the_trellises_of_the_book_need_no_scrolling(new_tab, served, width):
     for chapter in ("02_forward", "03_smoothing", "04_viterbi"):
         page.goto(f"{served}/chapters/{chapter}.html")
         page.locator(".hmm-explore[data-ready] .hmm-grid").first.wait_for()
-        page.get_by_text("Change the story").click()
+        page.locator("summary", has_text="Change the story").click()
         boxes = page.locator(".hmm-explore .hmm-scroll").all()
         scrolls = "each => each.scrollWidth - each.clientWidth"
-        assert [each.evaluate(scrolls) for each in boxes] == [0] * len(boxes)
+        assert max(each.evaluate(scrolls) for each in boxes) <= 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
