@@ -2,7 +2,8 @@
 
 Each function returns an `Explorer`, which a notebook and the site show as a live figure
 (plain JavaScript without a server or a network, `explore*.js`), and as a still picture where
-scripts may not run (`pictures`). Used in chapters 1 to 4, 6, 7 and 9.
+scripts may not run (`pictures`). Used in chapters 1 to 4, 6, 7 and 9; `own_meter`, a module
+of its own, in chapter 8.
 """
 
 import base64
@@ -36,6 +37,7 @@ FILES = {  # explore_*.js of each kind, after the one that all share
     "meter": ("chains", "meter"),
     "durations": ("durations",),
     "sampler": ("sampler",),
+    "own_meter": ("split", "csv", "job", "own_split", "own_meter"),
 }
 QUESTIONS = ("forward", "backward", "smoothing", "viterbi")
 MOST_STATES, MOST_STEPS, MOST_JOINT, LONGEST_STAY = 6, 200, 64, 12
@@ -45,7 +47,7 @@ MOST_STATES, MOST_STEPS, MOST_JOINT, LONGEST_STAY = 6, 200, 64, 12
 class Explorer:
     """A figure that computes in the browser.
 
-    kind   "sampler", "trellis", "signal", "meter" or "durations"
+    kind   "sampler", "trellis", "signal", "meter", "durations" or "own_meter"
     words  what it shows, for readers who see neither figure nor picture
     model  the numbers and names that the figure starts with, as in JSON
     draw   draws the picture for pages on which scripts may not run

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
+import matplotlib.dates as mdates
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -13,6 +15,8 @@ from hmmlib.durations import HSMM
 from hmmlib.factorial import FactorialHMM
 from hmmlib.hmm import HMM
 from hmmlib.inference import smooth_states, viterbi
+from hmmlib.nilm.house import House
+from hmmlib.nilm.splitting import disaggregate, posterior_mean
 from hmmlib.palette import QUANTITY_COLORS, STATE_COLORS
 
 
@@ -123,6 +127,22 @@ def durations(table: Tensor, states: Sequence[str]) -> Figure:
     runs = {"law": law.sample(60, 1).states, "geometric": plain.sample(60, 1).states}
     plot.strips(runs, _labels(states), ax=below).collections[0].set_edgecolor("face")
     below.set(xticks=range(10, 61, 10), xlabel="step")
+    return figure
+
+
+def split(house: House, power: pd.Series) -> Figure:
+    """The expected watts of each appliance on top of each other, and the meter as a line."""
+    watts = disaggregate(house, power, how=posterior_mean)
+    rest, *appliances = watts.columns[::-1]
+    names = [rest, *appliances[::-1]]
+    colors = [STATE_COLORS[-1], *STATE_COLORS]
+    figure, ax = plot.figure(2.8)
+    areas = {"labels": _labels(names), "colors": colors[: len(names)], "step": "post"}
+    ax.stackplot(watts.index, watts[names].T.to_numpy(), **areas)
+    ax.step(power.index, power, where="post", color="black", linewidth=0.6)
+    ax.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M"))
+    ax.set(ylabel="watts", xlim=(power.index[0], power.index[-1]))
+    ax.legend(fontsize=10, ncols=len(names), loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 

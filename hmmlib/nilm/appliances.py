@@ -87,9 +87,18 @@ def _values(power: pd.Series, num_states: int) -> Tensor:
 
 def _counted(values: Tensor, num_states: int, knee: float, floor: float) -> HMM:
     """States from clusters around medians, moves by counting; the readings are (T,)."""
-    seen, squeezed = ~values.isnan(), _squeezed(values, knee)
-    centres = _centres(squeezed[seen], num_states)
-    states = _nearest(squeezed, _medians(squeezed[seen], centres))
+    squeezed = _squeezed(values, knee)
+    seen = squeezed[~values.isnan()]
+    centres = medians(seen, _centres(seen, num_states))
+    return counted(values, nearest(squeezed, centres), num_states, floor)
+
+
+def counted(values: Tensor, states: Tensor, num_states: int, floor: float) -> HMM:
+    """The HMM of readings (T,), NaN where missing, whose states (T,) are known.
+
+    No state is without a reading.
+    """
+    seen = ~values.isnan()
     level, spread = torch.empty(2, num_states, dtype=values.dtype)
     for k in range(num_states):
         members = values[seen & (states == k)]
@@ -111,23 +120,23 @@ def _squeezed(values: Tensor, knee: float) -> Tensor:
     return values if knee == np.inf else knee * torch.log1p(values / knee)
 
 
-def _medians(values: Tensor, centres: Tensor) -> Tensor:
+def medians(values: Tensor, centres: Tensor) -> Tensor:
     """Centres (K,), each the median of the values (n,) that it is closest to.
 
     They are moved there step by step from `centres`. A centre to which no value is closest
     goes where a value is farthest from all centres.
     """
     while True:
-        nearest, before = _nearest(values, centres), centres
-        far = values[(values - centres[nearest]).abs().argmax()]
-        clusters = [values[nearest == k] for k in range(len(centres))]
-        medians = [each.median() if len(each) else far for each in clusters]
-        centres = torch.stack(medians).sort().values
+        closest, before = nearest(values, centres), centres
+        far = values[(values - centres[closest]).abs().argmax()]
+        clusters = [values[closest == k] for k in range(len(centres))]
+        centres = [each.median() if len(each) else far for each in clusters]
+        centres = torch.stack(centres).sort().values
         if torch.equal(centres, before):
             return centres
 
 
-def _nearest(values: Tensor, centres: Tensor) -> Tensor:
+def nearest(values: Tensor, centres: Tensor) -> Tensor:
     """The centre, of (K,) in ascending order, that each value (n,) is closest to; (n,)."""
     return torch.bucketize(values, (centres[1:] + centres[:-1]) / 2)
 

@@ -17,7 +17,14 @@ from torch.distributions import Normal
 from hmmlib.checks import as_count, as_kind, as_number
 from hmmlib.factorial.counts import JointCounts
 from hmmlib.hmm import HMM
-from hmmlib.nilm.appliances import FLOOR, UNSEEN, learn_appliance
+from hmmlib.nilm.appliances import (
+    FLOOR,
+    UNSEEN,
+    counted,
+    learn_appliance,
+    medians,
+    nearest,
+)
 from hmmlib.nilm.discriminative import days_of, of_chain
 from hmmlib.nilm.house import House
 from hmmlib.nilm.meters.faults import without_faults
@@ -75,6 +82,49 @@ def described_appliance(
         torch.tensor([FLOOR, max(spread, FLOOR)], dtype=torch.float64),
     )
     return HMM([1 - on, on], [[1 - start, start], [stop, 1 - stop]], emission)
+
+
+def described_house(
+    mains: pd.Series,
+    appliances: Mapping[str, HMM],
+    num_rest_states: int = 4,
+    floor: float = FLOOR,
+) -> House:
+    """A house of described appliances, and a rest that is cut from the mains by rank.
+
+    As `learn_unlabelled` with `num_iters=0`, but for where the levels of the rest start: the
+    readings that are too low for any appliance to be on are sorted and cut into equal parts,
+    and each part's middle becomes a level, which then moves to the median of the readings it
+    is closest to. Nothing is drawn at random, so the explorer of chapter 8 does the same.
+
+    Args:
+        mains, appliances, num_rest_states, floor: as for `learn_unlabelled`.
+
+    Raises:
+        ValueError: as `learn_unlabelled` does.
+
+    Example:
+        >>> minutes = pd.date_range("2026-02-23", periods=6, freq="min")
+        >>> mains = pd.Series([100.0, 110.0, 3100.0, 210.0, 200.0, 190.0], minutes)
+        >>> kettle = described_appliance(3000, 3, 6, 100)
+        >>> house = described_house(mains, {"kettle": kettle}, num_rest_states=2)
+        >>> house.appliances[REST].emission.loc
+        tensor([100., 200.], dtype=torch.float64)
+    """
+    power = without_faults(check_power(mains))
+    floor = as_number("floor", floor, "watts above 0", lambda x: 0 < x < np.inf)
+    size = as_count("num_rest_states", num_rest_states)
+    low = torch.as_tensor(_low(power, _described(appliances, power)).to_numpy(copy=True))
+    values = low[~low.isnan()].sort().values
+    if len(values.unique()) < size:
+        raise ValueError(
+            f"mains: got {len(values.unique())} different readings that are too low for an"
+            f" appliance to be on, needs {size}, one for each state of the rest"
+        )
+    parts = (2 * torch.arange(size) + 1) * len(values) // (2 * size)
+    states = nearest(low, medians(values, values[parts]))
+    rest = counted(low, states, size, floor)
+    return House({**appliances, REST: rest}, power.index.freq)
 
 
 def learn_unlabelled(
@@ -176,16 +226,8 @@ def started(
     """The described appliances and a first rest, and what counts as known. Raises ValueError."""
     trust = as_number("trust", trust, "days above 0", lambda x: 0 < x < np.inf)
     floor = as_number("floor", floor, "watts above 0", lambda x: 0 < x < np.inf)
-    if REST in as_kind("appliances", appliances, Mapping):
-        raise ValueError(f"appliances: {REST!r} is what is learned, needs other names")
-    step = power.index.freq
-    house = House(appliances, step)  # checks them
-    levels = torch.cat([level[level > 0] for level in house.levels])
-    if not len(levels):
-        raise ValueError("appliances: no level above 0, needs what they draw when on")
-    lowest = float(levels.min())
-    low = power.where(power < power.median() + lowest / 2)
-    rest = learn_appliance(low, num_rest_states, floor=floor)
+    house = _described(appliances, power)
+    rest = learn_appliance(_low(power, house), num_rest_states, floor=floor)
     a_day = trust * (pd.Timedelta("1D") / house.step)
     prior = []
     for hmm in appliances.values():
@@ -195,4 +237,19 @@ def started(
     nothing = torch.zeros_like(rest.initial_probs)
     moves = UNSEEN + torch.zeros_like(rest.transition_matrix)
     prior.append(Prior(moves, nothing, rest.emission.loc, rest.emission.variance))
-    return House({**appliances, REST: rest}, step), prior
+    return House({**appliances, REST: rest}, house.step), prior
+
+
+def _described(appliances: Mapping[str, HMM], power: pd.Series) -> House:
+    """The house without its rest. Raises ValueError, for appliances that are not as needed."""
+    if REST in as_kind("appliances", appliances, Mapping):
+        raise ValueError(f"appliances: {REST!r} is what is learned, needs other names")
+    return House(appliances, power.index.freq)
+
+
+def _low(power: pd.Series, house: House) -> pd.Series:
+    """The readings that are too low for any appliance to be on; NaN elsewhere."""
+    levels = torch.cat([level[level > 0] for level in house.levels])
+    if not len(levels):
+        raise ValueError("appliances: no level above 0, needs what they draw when on")
+    return power.where(power < power.median() + float(levels.min()) / 2)
