@@ -170,13 +170,14 @@
     }
     function everyMinute({ at, watts, numbers }) {
       const gaps = Float64Array.from(at.slice(1), (stamp, i) => stamp - at[i]), sorted = gaps.slice().sort(), n = gaps.length;
-      const middle = n ? sorted[n >> 1] : MINUTE, usual = gaps.filter((gap) => gap === middle).length;
-      if (middle > MINUTE && 2 * usual >= n) fail(`Most readings are ${middle / MINUTE} minutes apart; needs one a minute or more,`
+      const middle = n ? sorted[n >> 1] : MINUTE, usual = gaps.filter((gap) => Math.abs(gap - middle) <= middle / 5).length;
+      const seldom = middle >= 2 * MINUTE; // a log of changes, unless it is regular
+      if (seldom && 2 * usual >= n) fail(`Most readings are ${Number((middle / MINUTE).toPrecision(3))} minutes apart; needs one a minute or more,`
         + " since a mean over more hides what runs for a few minutes.");
       const steps = n ? (at[n] - at[0]) / MINUTE : 1, wrong = n ? gaps.indexOf(sorted[n - 1]) : 0;
       if (steps > Math.max(1e6, 100 * at.length)) fail(`Line ${numbers[wrong + 1]}: no reading from ${told(at[wrong])} to`
         + ` ${told(at[wrong + 1])}; is a time wrong?`);
-      if (middle !== MINUTE || gaps.some((gap) => gap % MINUTE)) return means(at, watts, middle > MINUTE ? LONG_HOLD : HOLD);
+      if (middle !== MINUTE || gaps.some((gap) => gap % MINUTE)) return means(at, watts, seldom ? LONG_HOLD : HOLD);
       const twice = gaps.indexOf(0);
       if (twice >= 0) fail(`Line ${numbers[twice + 1]}: the time ${told(at[twice + 1])} comes twice, needs each once.`);
       const x = new Float64Array(steps + 1).fill(NaN);

@@ -1,7 +1,7 @@
 // Your own meter: a file that never leaves the page, appliances in four numbers each, and the split.
 (function () {
   "use strict";
-  const { range, sum, copy, h, set, button, bold, hidden, logarithm, shade, work } = window.hmmExplore;
+  const { range, copy, h, set, button, hidden, shade, work } = window.hmmExplore;
 
   const MINUTE = 60000, DAY = 1440 * MINUTE, MOST_JOINT = 256, MOST_BYTES = 2e8, REST_COLOR = 7;
   const Z = 1.6448536269514722; // of a 90 % interval
@@ -17,6 +17,9 @@
 .hmm-wrong:empty{display:none}
 .hmm-explore progress{width:min(320px,50vw);accent-color:var(--forward)}
 .hmm-stale{opacity:.55}
+.hmm-explore [hidden]{display:none}
+.hmm-day{display:block}.hmm-day text{font-size:12px;fill:currentColor}
+.hmm-frame{overflow:hidden}
 .hmm-split td,.hmm-split thead th:not(:first-child){text-align:right}
 .hmm-note{font-size:13px;margin:.4rem 0}`;
 
@@ -64,7 +67,7 @@
 
     // ------------------------------------------------- the file
     const input = h("input", { type: "file", class: "hmm-hidden", tabindex: -1, "aria-hidden": true, onchange: () => { take(input.files[0]); input.value = ""; } });
-    const options = h("div", { class: "hmm-bar hmm-controls" }), source = h("div"), wrong = h("div", { class: "hmm-wrong", role: "alert" });
+    const options = h("div", { class: "hmm-bar hmm-controls" }), wrong = h("div", { class: "hmm-wrong", role: "alert" });
     const zone = h("div", { class: "hmm-drop hmm-controls" },
       h("p", {}, h("b", {}, "Drop a CSV file of your power meter here."), " A time and watts in each line, one a minute or more often. The file is read"
         + " by this page in your browser: nothing is sent anywhere, and nothing is stored."),
@@ -103,7 +106,7 @@
       } }, values.map(([value, text]) => h("option", { selected: value === chosen }, text))));
       options.replaceChildren(...(found ? [
         found.columns.length > 1 && choose("Column", "power", found.columns.map(({ c, name }) => [c, name]), found.power),
-        choose("in", "unit", [["W", "W"], ["kW", "kW"]], found.unit),
+        choose("Readings in", "unit", [["W", "W"], ["kW", "kW"]], found.unit),
         found.ambiguous && choose("dates begin with the", "dayFirst", [[true, "day"], [false, "month"]], found.dayFirst),
       ].filter(Boolean) : []));
     }
@@ -168,13 +171,14 @@
       voice.textContent = names.map((name, m) => `${name} ${kwh(answer.mean[m]).toFixed(1)} kilowatt-hours`).join(", ");
     }
     const color = (m, M) => shade(m === M - 1 ? REST_COLOR : m);
-    const tools = { color, kwh, interval, date, stamp, thousands, voice };
+    const tools = { color, kwh, interval, date, stamp, thousands, voice }; // for drawSplit
 
     const columns = ["Appliance", ...Object.values(NUMBERS), ""].map((text) => h("th", { scope: "col" }, text));
     root.replaceChildren(zone, options, h("div", { class: "hmm-scroll" }, h("table", {}, h("caption", {}, "Your appliances, in four numbers each"),
       h("thead", {}, h("tr", {}, columns)), body)),
       h("div", { class: "hmm-bar" }, h("span", { class: "hmm-controls" }, add), h("label", {}, "Levels of the rest ", size), h("span", {}, "joint states ", joint)),
-      h("div", { class: "hmm-bar hmm-controls" }, start), working, wrong, source, result, voice);
+      h("p", { class: "hmm-note" }, "The rest is all that you do not name. Its levels come from the readings that are too low for any of your appliances to be on."),
+      h("div", { class: "hmm-bar hmm-controls" }, start), working, wrong, result, voice);
     rows();
     split();
   }

@@ -48,7 +48,7 @@
       hours.map((hour) => h("text", { x: LEFT + ((wide - LEFT - 4) * hour) / 24, y: HIGH - 5, "text-anchor": hour === 24 ? "end" : "middle" },
         `${String(hour).padStart(2, "0")}:00`)),
       order.map((m, i) => h("path", { d: area(layers[i], layers[i + 1]), fill: color(m, M) })),
-      h("path", { d: line, fill: "none", stroke: "var(--ink)", "stroke-width": 0.8 }));
+      h("path", { d: line, fill: "none", stroke: "var(--ink)", "stroke-width": 0.7, "stroke-opacity": 0.8 }));
   }
 
   // Quoted where it must be; a name that a spreadsheet would take for a formula is text.
@@ -97,7 +97,7 @@
         h("span", {}, h("b", {}, thousands(meter.watts.length)), " minutes, ", h("b", {}, thousands(missing)), " missing"),
         meter.cut ? h("span", {}, `The first ${thousands(meter.cut)} minutes are left out: this page takes the last 31 days.`) : null),
       h("div", { class: "hmm-bar hmm-controls", role: "group", "aria-label": "Day" }, before, after, when),
-      h("div", { class: "hmm-facts hmm-legend" }, [M - 1, ...range(M - 1)].map(name), h("span", {}, "the meter: a line; watts")), frame,
+      h("div", { class: "hmm-facts hmm-legend" }, [M - 1, ...range(M - 1)].map(name), h("span", {}, "line: the meter, in watts")), frame,
       h("div", { class: "hmm-scroll", tabindex: 0, role: "group", "aria-label": "Energy of each appliance" }, h("table", { class: "hmm-split" },
         h("thead", {}, h("tr", {}, h("th", {}), h("th", { scope: "colgroup", colspan: 3 }, days.length > 1 ? `all ${days.length} days` : "all"), today),
           h("tr", {}, ["appliance", "kWh", "90 % interval", "runs", "kWh", "90 % interval"].map((each) => h("th", { scope: "col" }, each)))),

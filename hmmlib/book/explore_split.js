@@ -4,7 +4,7 @@
   "use strict";
 
   function numerics() {
-    const NO = -Infinity, SMALL = 1e-280; // below it, sums of probabilities are taken in logs
+    const NO = -Infinity, SMALL = 1e-150, TINY = 1e-15; // below, what underflows is summed in logs
     const FLOOR = 20, UNSEEN = 0.01, WATTS_OF_A_PLUG = 25000; // as in hmmlib.nilm
     const range = (n) => Array.from({ length: n }, (_, i) => i);
     const times = (values) => values.reduce((a, b) => a * b, 1);
@@ -75,43 +75,62 @@
       const total = (f) => table((s) => chains.reduce((sum, chain, m) => sum + f(chain, of[m][s]), 0));
       const mean = total(({ levels }, k) => levels[k]), variance = total(({ spreads }, k) => spreads[k] ** 2);
       const own = chains.map(({ spreads }, m) => table((s) => spreads[of[m][s]] ** 2));
-      const axis = (entry) => chains.map(({ A }, m) => Float64Array.from(range(sizes[m] ** 2),
-        (n) => entry(A, Math.floor(n / sizes[m]), n % sizes[m])));
-      const entries = chains.flatMap(({ A }) => A.flat());
-      return { sizes, strides, S, M, of, mean, variance, own, room: new Float64Array(S), weights: new Float64Array(S),
+      const axes = axesOf(chains), entries = axes.flatMap(({ ahead }) => Array.from(ahead));
+      return { sizes, axes, S, M, of, mean, own, room: new Float64Array(S), weights: new Float64Array(S),
         share: own.map((v) => table((s) => v[s] / variance[s])),
+        apart: own.map((v) => table((s) => (v[s] * (variance[s] - v[s])) / variance[s])), // once the sum is known
         level: chains.map(({ levels }, m) => table((s) => levels[of[m][s]])),
         half: table((s) => 0.5 / variance[s]), constant: table((s) => -0.5 * Math.log(2 * Math.PI * variance[s])),
         start: table((s) => chains.reduce((sum, { pi }, m) => sum + Math.log(pi[of[m][s]]), 0)),
-        // row: the state that is reached, by a step forward or back in time
-        ahead: axis((A, to, from) => A[from][to]), back: axis((A, to, from) => A[to][from]),
-        tiny: entries.some((p) => p > 0 && p < 1e-30) };
+        tiny: entries.some((p) => p > 0 && p < TINY) };
+    }
+    // What moves at once: a chain, or two neighbours of two states each, which are one of four.
+    // Tables have a row for each state that is reached, by a step ahead or back.
+    function axesOf(chains) {
+      const axes = [];
+      for (let m = 0; m < chains.length; m++) {
+        let { A } = chains[m];
+        if (A.length === 2 && chains[m + 1]?.pi.length === 2) {
+          const B = chains[++m].A;
+          A = A.flatMap((one) => B.map((other) => one.flatMap((p) => other.map((q) => p * q))));
+        }
+        const K = A.length, gap = times(chains.slice(m + 1).map(({ pi }) => pi.length));
+        axes.push({ K, gap, back: Float64Array.from(A.flat()), ahead: Float64Array.from(range(K * K), (n) => A[n % K][Math.floor(n / K)]) });
+      }
+      return axes;
     }
 
-    // x(to) = sum over from of table(to, from) x(from), one chain after the other, in place.
-    const row = new Float64Array(256);
-    function push(x, tables, { sizes, strides, S }) {
-      for (let m = 0; m < sizes.length; m++) {
-        const K = sizes[m], gap = strides[m], a = tables[m];
-        for (let b = 0; b < S; b += K * gap) for (let s = b; s < b + gap; s++) {
-          if (K === 2) {
-            const u = x[s], v = x[s + gap];
-            x[s] = a[0] * u + a[1] * v; x[s + gap] = a[2] * u + a[3] * v;
-          } else {
-            for (let k = 0; k < K; k++) row[k] = x[s + k * gap];
-            for (let j = 0, n = 0; j < K; j++) {
-              let sum = 0;
-              for (let k = 0; k < K; k++, n++) sum += a[n] * row[k];
-              x[s + j * gap] = sum;
-            }
-          }
+    // x(to) = sum over from of table(to, from) x(from), one axis after the other, in place.
+    function push(x, way, { axes, S }) {
+      for (const axis of axes)
+        if (axis.K === 4) four(x, axis[way], axis.gap, S); else several(x, axis[way], axis.gap, S, axis.K);
+    }
+    function four(x, table, gap, S) {
+      const a = table[0], b = table[1], c = table[2], d = table[3], e = table[4], f = table[5], g = table[6], h = table[7];
+      const i = table[8], j = table[9], k = table[10], l = table[11], m = table[12], n = table[13], o = table[14], p = table[15];
+      for (let first = 0; first < S; first += 4 * gap) for (let s = first; s < first + gap; s++) {
+        const q = x[s], r = x[s + gap], t = x[s + 2 * gap], u = x[s + 3 * gap];
+        x[s] = a * q + b * r + c * t + d * u;
+        x[s + gap] = e * q + f * r + g * t + h * u;
+        x[s + 2 * gap] = i * q + j * r + k * t + l * u;
+        x[s + 3 * gap] = m * q + n * r + o * t + p * u;
+      }
+    }
+    const from = new Float64Array(256);
+    function several(x, table, gap, S, K) {
+      for (let first = 0; first < S; first += K * gap) for (let s = first; s < first + gap; s++) {
+        for (let k = 0; k < K; k++) from[k] = x[s + k * gap];
+        for (let j = 0, n = 0; j < K; j++) {
+          let sum = 0;
+          for (let k = 0; k < K; k++, n++) sum += table[n] * from[k];
+          x[s + j * gap] = sum;
         }
       }
     }
     // The same in logs, for what underflows. Each of `sums`, expectations given the state, is mixed.
-    function pushLogs(x, tables, { sizes, strides, S }, sums) {
-      for (let m = 0; m < sizes.length; m++) {
-        const K = sizes[m], gap = strides[m], logs = tables[m].map(Math.log);
+    function pushLogs(x, way, { axes, S }, sums) {
+      for (const { K, gap, [way]: table } of axes) {
+        const logs = table.map(Math.log);
         for (let b = 0; b < S; b += K * gap) for (let s = b; s < b + gap; s++) {
           const at = range(K).map((k) => s + k * gap), from = at.map((i) => x[i]), before = sums.map((r) => at.map((i) => r[i]));
           at.forEach((i, j) => {
@@ -124,7 +143,7 @@
       }
     }
     // Log probabilities one step on or back, in place; their largest entry is subtracted and returned.
-    function step(x, tables, model, sums) {
+    function step(x, way, model, sums) {
       const { S, room, weights } = model;
       let top = NO, lost = model.tiny, few = false;
       for (let s = 0; s < S; s++) if (x[s] > top) top = x[s];
@@ -134,15 +153,15 @@
         if (room[s] < SMALL && x[s] > NO) lost = true;
       }
       weights.set(room);
-      push(room, tables, model);
-      for (let s = 0; s < S; s++) if (room[s] < SMALL) few = true;
-      if (few && lost) { pushLogs(x, tables, model, sums); return top; }
+      push(room, way, model);
+      for (let s = 0; s < S; s++) if (room[s] < SMALL && (lost || room[s] > 0)) few = true;
+      if (few) { pushLogs(x, way, model, sums); return top; }
       for (const sum of sums) {
         for (let s = 0; s < S; s++) sum[s] *= weights[s];
-        push(sum, tables, model);
-        for (let s = 0; s < S; s++) sum[s] = room[s] > 0 ? sum[s] / room[s] : 0;
+        push(sum, way, model);
       }
-      for (let s = 0; s < S; s++) x[s] = Math.log(room[s]);
+      for (let s = 0; s < S; s++) { x[s] = Math.log(room[s]); weights[s] = room[s] > 0 ? 1 / room[s] : 0; }
+      for (const sum of sums) for (let s = 0; s < S; s++) sum[s] *= weights[s];
       return top;
     }
     // Adds log p(reading | state); a missing reading says nothing.
@@ -157,7 +176,7 @@
     // the reading; mean and variance of each chain's sum of watts, over all steps and over each day.
     // A day ends where `days` says so: ascending steps, the last one T.
     function* split(chains, x, days = [x.length]) {
-      const model = joint(chains), { S, M, sizes } = model, T = x.length, { room } = model;
+      const model = joint(chains), { S, M, sizes } = model, T = x.length;
       const L = Math.max(1, Math.ceil(Math.sqrt(T)), Math.floor(4e6 / S)), N = Math.ceil(T / L), none = [];
       // Backward messages: of all steps of one block, and of the last step of each.
       const ends = range(N).map(() => new Float64Array(S));
@@ -166,7 +185,7 @@
       let done = 0;
       for (let t = T - 1; t >= L; t--) {
         read(message, x[t], model);
-        step(message, model.back, model, none);
+        step(message, "back", model, none);
         if (t % L === 0) ends[t / L - 1].set(message);
         if (++done % 128 === 0) yield done / work;
       }
@@ -182,11 +201,11 @@
           const beta = block[t - first - 1];
           beta.set(block[t - first]);
           read(beta, x[t], model);
-          step(beta, model.back, model, none);
+          step(beta, "back", model, none);
           if (++done % 128 === 0) yield done / work;
         }
         for (let t = first; t <= last; t++) {
-          if (t) evidence += step(alpha, model.ahead, model, sums);
+          if (t) evidence += step(alpha, "ahead", model, sums);
           read(alpha, x[t], model);
           posterior(alpha, block[t - first], gamma);
           while (t >= days[day]) { day += 1; for (let m = 0; m < M; m++) sums[M + m].fill(0); }
@@ -208,18 +227,18 @@
       // What chain m draws in step t: by the laws of total expectation and variance, about the mean,
       // so that nothing cancels. `sums` hold what it drew before, about the mean, given the state now.
       function account(m, t, today) {
-        const { mean, variance, own, share, level, of } = model, v = x[t], known = !Number.isNaN(v);
-        const here = sums[m], since = sums[M + m], p = probs[m], K = sizes[m], k = of[m];
+        const level = model.level[m], share = model.share[m], known = !Number.isNaN(x[t]), apart = (known ? model.apart : model.own)[m];
+        const here = sums[m], since = sums[M + m], p = probs[m], first = t * sizes[m], k = model.of[m], { room, mean } = model;
         let middle = 0, both = 0, all = 0, some = 0;
         for (let s = 0; s < S; s++) {
-          p[t * K + k[s]] += gamma[s];
-          room[s] = level[m][s] + (known ? share[m][s] * (v - mean[s]) : 0);
+          p[first + k[s]] += gamma[s];
+          room[s] = level[s] + (known ? share[s] * (x[t] - mean[s]) : 0);
           middle += gamma[s] * room[s];
         }
         for (let s = 0; s < S; s++) {
-          const away = room[s] - middle;
-          both += gamma[s] * (away * away + (known ? own[m][s] * (variance[s] - own[m][s]) / variance[s] : own[m][s]));
-          all += gamma[s] * away * here[s]; some += gamma[s] * away * since[s];
+          const away = room[s] - middle, much = gamma[s] * away;
+          both += much * away + gamma[s] * apart[s];
+          all += much * here[s]; some += much * since[s];
           here[s] += away; since[s] += away;
         }
         watts[m][t] = middle;
