@@ -66,7 +66,7 @@
     let stop = { now() {} };
 
     // ------------------------------------------------- the file
-    const input = h("input", { type: "file", class: "hmm-hidden", tabindex: -1, "aria-hidden": true, onchange: () => { take(input.files[0]); input.value = ""; } });
+    const input = h("input", { type: "file", hidden: true, onchange: () => { take(input.files[0]); input.value = ""; } });
     const options = h("div", { class: "hmm-bar hmm-controls" }), wrong = h("div", { class: "hmm-wrong", role: "alert" });
     const zone = h("div", { class: "hmm-drop hmm-controls" },
       h("p", {}, h("b", {}, "Drop a CSV file of your power meter here."), " A time and watts in each line, one a minute or more often. The file is read"
