@@ -75,7 +75,9 @@ def assert_splits(page, house, power, days=None):
     return found
 
 
-@pytest.mark.parametrize("forbidden", [False, True], ids=["any move", "forbidden moves"])
+@pytest.mark.parametrize(
+    "forbidden", [False, True], ids=["any move", "forbidden moves"]
+)
 @pytest.mark.parametrize(
     "sizes", [(2,), (4,), (2, 3), (3, 2, 4), (2, 2, 2, 3)], ids=str
 )
@@ -190,7 +192,9 @@ def test_chains_from_four_numbers_and_the_rest_are_the_librarys(page, size):
             power = power.clip(lower=100, upper=160).where(power < 800, power)  # ties
         values = [None if np.isnan(x) else x for x in power]
         found = page.evaluate(REST_OF, [told_to_script(TOLD), values, size])
-        faulty = pytest.warns(UserWarning, match="far above") if seed == 1 else nullcontext()
+        faulty = (
+            pytest.warns(UserWarning, match="far above") if seed == 1 else nullcontext()
+        )
         with faulty:
             house = nilm.described_house(power, described(), size)
         for chain, wanted in zip(found, as_chains(house), strict=True):
@@ -201,7 +205,7 @@ def test_chains_from_four_numbers_and_the_rest_are_the_librarys(page, size):
 def test_too_few_different_readings_for_the_rest(page):
     power = as_power([100.0, 100.0, 110.0, 2100.0])
     assert page.evaluate(REST_OF, [told_to_script(TOLD), power.tolist(), 3])[-1] is None
-    with pytest.raises(ValueError, match="got 2 different readings.*needs 3"):
+    with pytest.raises(ValueError, match=r"got 2 different readings.*needs 3"):
         nilm.described_house(power, described(), 3)
 
 
@@ -253,9 +257,7 @@ def test_a_week_at_256_joint_states(page, record_property, capsys):
         ).max(),
         "probs": max(
             np.abs(np.array(got) - wanted.flatten().numpy()).max()
-            for got, wanted in zip(
-                found["probs"], smoothed.smoothed_probs, strict=True
-            )
+            for got, wanted in zip(found["probs"], smoothed.smoothed_probs, strict=True)
         ),
     }
     record_property("seconds", seconds)

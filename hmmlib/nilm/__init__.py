@@ -64,7 +64,11 @@ from hmmlib.nilm.splitting import (
 from hmmlib.nilm.stages import compare_stages, learn_stages, staged, stays_of
 from hmmlib.nilm.state_network import StateNetwork
 from hmmlib.nilm.sub_meters import MOST_BELOW, MOST_OFF, REST, learn_house
-from hmmlib.nilm.unlabelled import described_appliance, described_house, learn_unlabelled
+from hmmlib.nilm.unlabelled import (
+    described_appliance,
+    described_house,
+    learn_unlabelled,
+)
 
 __all__ = [
     "ENOUGH",

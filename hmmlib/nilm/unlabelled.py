@@ -114,7 +114,9 @@ def described_house(
     power = without_faults(check_power(mains))
     floor = as_number("floor", floor, "watts above 0", lambda x: 0 < x < np.inf)
     size = as_count("num_rest_states", num_rest_states)
-    low = torch.as_tensor(_low(power, _described(appliances, power)).to_numpy(copy=True))
+    low = torch.as_tensor(
+        _low(power, _described(appliances, power)).to_numpy(copy=True)
+    )
     values = low[~low.isnan()].sort().values
     if len(values.unique()) < size:
         raise ValueError(
