@@ -60,12 +60,11 @@ def own_meter(
         {"name": str(name), **dict(zip(NUMBERS, map(float, each), strict=True))}
         for name, each in appliances.items()
     ]
-    first = readings.index[0].tz_localize(None)
     model = {
         "appliances": given,
         "size": size,
         "source": source,
-        "start": int((first - pd.Timestamp(0)) / pd.Timedelta("1ms")),
+        "start": int(readings.index[0].tz_localize(None).timestamp() * 1000),
         "watts": [None if math.isnan(x) else int(x) for x in readings],
     }
     words = (
