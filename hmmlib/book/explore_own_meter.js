@@ -11,7 +11,7 @@
 .hmm-drop.over{border-color:var(--best);background:color-mix(in srgb,var(--best) 12%,transparent)}
 .hmm-drop p{margin:0 0 .4rem}
 .hmm-explore select{font:inherit;color:inherit;background:var(--paper);border:1px solid color-mix(in srgb,currentColor 55%,transparent);border-radius:.3rem;min-height:28px;max-width:16em}
-.hmm-explore td input.hmm-name{width:9em}
+.hmm-explore td input.hmm-name{width:12em}
 .hmm-explore input[aria-invalid=true]{outline:2px solid var(--best)}
 .hmm-wrong{border-left:3px solid var(--best);padding:.3rem .6rem;margin:.4rem 0}
 .hmm-wrong:empty{display:none}
@@ -20,6 +20,7 @@
 .hmm-explore [hidden]{display:none}
 .hmm-day{display:block}.hmm-day text{font-size:12px;fill:currentColor}
 .hmm-frame{overflow:hidden}
+@media(forced-colors:active){.hmm-legend .hmm-s,.hmm-split .hmm-s,td>.hmm-s{forced-color-adjust:none;color:CanvasText}}
 .hmm-split td,.hmm-split thead th:not(:first-child){text-align:right}
 .hmm-note{font-size:13px;margin:.4rem 0}`;
 

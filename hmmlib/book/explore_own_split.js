@@ -15,7 +15,7 @@
     return `${path}H${x(to).toFixed(1)}`;
   }
   function ticks(most) {
-    const size = 10 ** Math.floor(Math.log10(most / 3)), step = [1, 2, 5, 10].map((k) => k * size).find((each) => most / each <= 4);
+    const size = 10 ** Math.floor(Math.log10(most / 3)), step = [1, 2, 5, 10].map((k) => k * size).find((each) => most / each <= 5);
     return range(Math.floor(most / step) + 1).map((k) => k * step);
   }
 
