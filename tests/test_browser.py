@@ -159,7 +159,10 @@ def test_a_page_fits_the_screen(tab, width):
     """Nothing but code has to be scrolled sideways: figures, tables, formulas, explorers."""
     tab.page.emulate_media(color_scheme="light")
     tab.page.set_viewport_size({"width": width, "height": PHONE[1]})
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    fits = "width => document.documentElement.scrollWidth <= width"
+    tab.page.wait_for_function(
+        fits, arg=width, timeout=5000
+    )  # when it is laid out anew
     if (tab.page.url.split("/")[-1].split("_")[0], width) not in SCROLLS:
         assert tab.page.evaluate(CUT) == []
 
