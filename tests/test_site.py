@@ -7,6 +7,7 @@ import io
 import re
 from urllib.parse import unquote, urlsplit
 
+import front
 import pytest
 import repository
 from bs4 import BeautifulSoup
@@ -16,10 +17,9 @@ from chapters import APPENDIX, CHAPTERS, ROOT, solutions
 
 OWN_PAGES = ["intro", *(f"chapters/{path.stem}" for path in CHAPTERS)]
 OWN_PAGES += [
-    f"chapters/appendix/{n}"
-    for n in ("notation", "glossary", "differences", "api", "bibliography", "versions")
+    f"chapters/appendix/{path.stem}"
+    for path in (ROOT / "chapters/appendix").glob("*.md")
 ]
-OWN_PAGES += [f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")]
 OWN_PAGES += [f"chapters/appendix/{path.stem}" for path in APPENDIX]
 each_page = pytest.mark.parametrize("page", OWN_PAGES)
 each_chapter = pytest.mark.parametrize("page", OWN_PAGES[1 : 1 + len(CHAPTERS)])
@@ -179,3 +179,17 @@ def test_mathematics_comes_with_the_site(site):
 def test_search_knows_viterbi_and_code_has_copy_buttons(site):
     assert "viterbi" in (site / "searchindex.js").read_text(encoding="utf-8")
     assert "ClipboardJS(" in (site / "_static/site.js").read_text(encoding="utf-8")
+
+
+def test_the_map_gives_reading_times(site):
+    """A row for each chapter, with a time that was counted."""
+    map_ = parsed(site / "intro.html").find("table")
+    times = [row.find_all("td")[-1].text for row in map_.find_all("tr")[1:]]
+    assert len(times) == len(CHAPTERS)
+    assert all(re.fullmatch(r"\d+\smin", time) for time in times)
+
+
+def test_a_placeholder_is_explained(site):
+    """As long as the repository has no address, the front page says what works without it."""
+    missing = front.PLACEHOLDER in repository.present()
+    assert ("make repo URL=" in parsed(site / "intro.html").text) == missing
