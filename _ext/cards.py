@@ -4,12 +4,23 @@ The names of columns are written into the cells, and book.css shows them on narr
 What is wide is judged by the number of characters, when the page is written.
 """
 
+import re
+
+CODE_BREAKS = re.compile(
+    r"(?<=[._(])(?=\w)"
+)  # where code in a cell may go on in a new line
 MOST_CHARACTERS = 44  # that fit side by side on a phone
 ROLES = {"tr": "row", "td": "cell", "tbody": "rowgroup", "thead": "rowgroup"}
 
 
 def fold(page):
     """Prepare each table of the page that is wider than a phone."""
+    for code in page.select("table code .pre"):
+        first, *others = CODE_BREAKS.split(code.get_text())
+        code.clear()
+        code.append(first)
+        for piece in others:
+            code.extend([page.new_tag("wbr"), piece])
     for table in (page.article or page).select("table:not(.side-by-side table)"):
         rows = [spread(row) for row in grid(table)]
         num_heads = len(table.thead.find_all("tr")) if table.thead else 0

@@ -43,3 +43,10 @@ def test_what_fits_a_phone_stays_as_it_is():
     assert str(folded(NARROW)) == f"<article>{NARROW}</article>"
     beside = f'<div class="side-by-side">{WIDE}</div>'
     assert not folded(beside).select(".cards"), "code has a form of its own for phones"
+
+
+def test_code_in_a_table_may_break_at_its_joints():
+    names = '<code><span class="pre">filter_states(p).filtered_probs</span></code>'
+    code = folded(WIDE.replace(LONG, names)).code
+    assert code.get_text() == "filter_states(p).filtered_probs"
+    assert code.decode_contents().count("<wbr/>") == 4

@@ -294,7 +294,7 @@
         const every = allPaths(at.now, b), total = logsumexp(every.map((each) => each.score));
         list.replaceChildren(h("table", {}, h("tbody", {}, h("tr", {}, ["path", "p(x, z)", "p(z | x)"].map((name) =>
           h("th", { scope: "col" }, name))), every.slice(0, 5).map(({ states: z, score }) => h("tr", {},
-          h("td", {}, z.map((k) => letters[k]).join(" ")), h("td", {}, probability(score)),
+          h("td", { style: "word-spacing:-.2em" }, z.map((k) => letters[k]).join(" ")), h("td", {}, probability(score)),
           h("td", {}, path ? percent(exp(score - total)) : "–"))))),
           h("div", {}, `The five most probable of ${every.length.toLocaleString("en")}. `,
             bold("Summed over all of them, log p(x) =", logarithm(total)), "; ",
