@@ -86,6 +86,11 @@ CUT = """() => {
     return cut;
 }"""
 
+CODE_BEYOND_ITS_BOX = """() =>
+    [...document.querySelectorAll("article pre")]
+        .filter(block => block.scrollWidth > block.clientWidth + 1)
+        .map(block => block.textContent.slice(0, 200))"""
+
 
 @pytest.fixture(scope="module", params=OWN_PAGES)
 def tab(request, browser, served):
@@ -165,6 +170,11 @@ def test_a_page_fits_the_screen(tab, width):
     )  # when it is laid out anew
     if (tab.page.url.split("/")[-1].split("_")[0], width) not in SCROLLS:
         assert tab.page.evaluate(CUT) == []
+
+
+def test_code_fits_a_wide_screen(tab):
+    tab.page.set_viewport_size({"width": 1280, "height": PHONE[1]})
+    assert tab.page.evaluate(CODE_BEYOND_ITS_BOX) == []
 
 
 def test_the_skip_link_skips(new_tab, served):
