@@ -86,6 +86,11 @@ CUT = """() => {
     return cut;
 }"""
 
+FORMULAS_FIT = """() => [...document.querySelectorAll("div.math mjx-math")].every(each =>
+    each.getBoundingClientRect().width <= each.closest("div.math").clientWidth + 1)"""
+SMALL_FORMULAS = """() => [...document.querySelectorAll("div.math mjx-math")]
+    .filter(each => parseFloat(getComputedStyle(each).fontSize) < 12)
+    .map(each => each.closest("div.math").previousElementSibling.textContent.slice(-200))"""
 CODE_BEYOND_ITS_BOX = """() =>
     [...document.querySelectorAll("article pre")]
         .filter(block => block.scrollWidth > block.clientWidth + 1)
@@ -170,6 +175,13 @@ def test_a_page_fits_the_screen(tab, width):
     )  # when it is laid out anew
     if (tab.page.url.split("/")[-1].split("_")[0], width) not in SCROLLS:
         assert tab.page.evaluate(CUT) == []
+
+
+def test_formulas_are_legible_on_a_phone(tab):
+    """Each is as wide as its column at most, and its letters are 12 px high or more."""
+    tab.page.set_viewport_size(dict(zip(("width", "height"), PHONE, strict=True)))
+    tab.page.wait_for_function(FORMULAS_FIT)
+    assert tab.page.evaluate(SMALL_FORMULAS) == []
 
 
 def test_code_fits_a_wide_screen(tab):
