@@ -8,27 +8,29 @@
     const K = states.length, T = x.length, seen = x.filter((v) => v !== null);
     const pad = 0.12 * (Math.max(...seen) - Math.min(...seen)) || 1;
     const low = Math.min(...seen) - pad, high = Math.max(...seen) + pad, span = high - low;
-    const LEFT = 246, WIDE = 456, AXIS = 204, CURVE = 184, TOP = 26, TALL = 210;
+    // Across: the densities end at AXIS, the readings begin at LEFT. On a phone both are narrower.
+    const ROOMY = { all: 710, LEFT: 246, WIDE: 456, AXIS: 204, CURVE: 184 };
+    const NARROW = { all: 345, LEFT: 112, WIDE: 230, AXIS: 82, CURVE: 72 };
+    const TOP = 26, TALL = 210;
+    let { LEFT, WIDE, AXIS, CURVE } = ROOMY;
     const across = (t) => LEFT + (WIDE * (t + 0.5)) / T, up = (v) => TOP + (TALL * (high - v)) / span;
     const least = span / 500; // a spread of zero has no density
     const at = begin(root, { means, scales }, (told) => [...told.means, ...told.scales].every(Number.isFinite) &&
       told.scales.every((s) => s > 0), update);
     const first = compute({ pi, A }, ofReadings({ means, scales, x }));
-    const chart = h("svg", { class: "hmm-chart", viewBox: "0 0 710 300", role: "group",
-      "aria-label": "The curve of each state on the left, readings over time on the right" });
-    const rects = (y, height) => range(T).map((t) => h("rect", { x: across(t - 0.5), y, height, width: WIDE / T + 0.3 }));
-    const strip = rects(4, 14), dots = x.map((v, t) => h("circle", { r: v === null ? 0 : 3.2, cx: across(t), cy: up(v ?? low) }));
-    const bands = range(T).map(() => range(K).map((k) => h("rect", { width: WIDE / T + 0.3, fill: shade(k) })));
+    const chart = h("svg", { class: "hmm-plot", role: "group",
+      "aria-label": "The density of each state on the left, readings over time on the right" });
+    const strip = range(T).map(() => h("rect", { y: 4, height: 14 }));
+    const dots = x.map((v) => h("circle", { cy: up(v ?? low) }));
+    const bands = range(T).map(() => range(K).map((k) => h("rect", { fill: shade(k) })));
     const line = h("polyline", { fill: "none", stroke: "currentColor", "stroke-width": 1.5 });
     const curves = range(K).map((k) => h("path", { fill: shade(k), "fill-opacity": 0.6 }));
     const rough = span / 6, ten = 10 ** Math.floor(Math.log10(rough));
     const apart = ten * [1, 2, 5, 10].find((n) => n * ten >= rough);
     const ticks = range(9).map((n) => (Math.ceil(low / apart) + n) * apart).filter((v) => v < high);
-    chart.append(...strip, line, ...dots, ...bands.flat(), ...curves,
-      ...ticks.map((v) => h("text", { x: LEFT - 6, y: up(v) + 4, "text-anchor": "end" },
-        String(Number(v.toPrecision(6))))),
-      h("text", { x: AXIS, y: 16, "text-anchor": "end" }, "what each state emits"),
-      h("text", { x: LEFT, y: 298 }, "smoothed probabilities, over time"));
+    const numbers = ticks.map((v) => h("text", { y: up(v) + 4, "text-anchor": "end" }, String(Number(v.toPrecision(6)))));
+    const names = [h("text", { y: 16, "text-anchor": "end" }, "densities"), h("text", { y: 298 }, "smoothed probabilities")];
+    chart.append(...strip, line, ...dots, ...bands.flat(), ...curves, ...numbers, ...names);
 
     // A handle of the chart that is a slider for the keyboard and for screen readers too.
     function handle(name, get, put, shape) {
@@ -59,7 +61,23 @@
     chart.append(...knobs, ...widths);
     const facts = h("div", { class: "hmm-facts" }), legend = h("div", { class: "hmm-facts" });
     root.replaceChildren(h("div", { class: "hmm-bar" }, "Drag a ● to move a mean, a ■ to change a spread.",
-      h("span", { class: "hmm-gap" }), at.buttons), h("div", { class: "hmm-scroll" }, chart), legend, facts, at.voice);
+      h("span", { class: "hmm-gap" }), at.buttons), chart, legend, facts, at.voice);
+
+    // Everything that has a place across, for the width at hand.
+    let chosen;
+    function place() {
+      const wanted = root.clientWidth && root.clientWidth < 560 ? NARROW : ROOMY;
+      if (wanted === chosen) return;
+      ({ LEFT, WIDE, AXIS, CURVE } = chosen = wanted);
+      set(chart, { viewBox: `0 0 ${chosen.all} 300` });
+      const width = WIDE / T + 0.3, r = Math.min(3.2, Math.max(2, 1.2 * width));
+      strip.forEach((rect, t) => set(rect, { x: across(t - 0.5), width }));
+      dots.forEach((dot, t) => set(dot, { cx: across(t), r: x[t] === null ? 0 : r }));
+      bands.forEach((parts, t) => parts.forEach((rect) => set(rect, { x: across(t - 0.5), width })));
+      numbers.forEach((number) => set(number, { x: LEFT - 6 }));
+      set(names[0], { x: AXIS }); set(names[1], { x: LEFT });
+      update();
+    }
 
     function update() {
       const { means, scales } = at.now;
@@ -83,7 +101,7 @@
         let y = 250;
         bands[t].forEach((band, k) => {
           const height = gamma ? 34 * gamma[t][k] : 0;
-          set(band, { x: across(t - 0.5), y, height }); y += height;
+          set(band, { y, height }); y += height;
         });
       });
       set(line, { points: path ? path.map((k, t) => `${across(t - 0.5)},${up(means[k])} ${across(t + 0.5)},${up(means[k])}`).join(" ") : "" });
@@ -95,7 +113,8 @@
         bold("steps of the best path that changed", moved === null ? "–" : String(moved)));
       at.say(facts.textContent);
     }
-    update();
+    place();
+    new ResizeObserver(place).observe(root);
   }
   window.hmmExplore.kinds.signal = signal;
 })();
