@@ -165,7 +165,7 @@ def test_an_exercise_is_a_question_a_cell_for_the_answer_and_a_folded_solution(p
     at = [cell["source"].startswith("## Exercises\n") for cell in found].index(True)
     assert found[at]["source"] == HOW_IT_WORKS.format(chapter_number(path))
     kinds = []
-    while not found[at + 1]["source"].startswith("## Refer"):
+    while not found[at + 1]["source"].startswith("## "):
         name = f"{chapter_number(path)}.{len(kinds) + 1}"
         question, blank, solution = found[at + 1 : at + 4]
         kinds += re.findall(rf"^\*\*{name} (\w+)\.\*\* ", question["source"])

@@ -189,9 +189,6 @@ EXERCISES = {
             "This takes the spread for the variance: square it.": (
                 crossings((1.0, math.sqrt(WIDE[1])))[0]
             ),
-            "This squares the spread twice: 3 is the standard deviation.": (
-                crossings((1.0, WIDE[1] ** 2))[0]
-            ),
             "This is halfway between the means. Spreads count too.": (
                 (NARROW[0] + WIDE[0]) / 2
             ),
@@ -234,7 +231,7 @@ EXERCISES = {
             "For the variance, take squares of the distances from the mean that you just "
             "found, with the same weights; then the root.",
             "`mean = (w * x).sum() / w.sum()`, then "
-            "`((w * (x - mean) ** 2).sum() / w.sum()) ** 0.5`",
+            "`((w * (x - mean).square()).sum() / w.sum()).sqrt()`",
         ),
     ),
     "6.4": Exercise(
@@ -250,9 +247,6 @@ EXERCISES = {
             "and out of it, and a start.": price(before=0, after=2),
             "The moves are counted with all entries of A. Each row sums to one.": price(
                 before=num_free(3, moves=9), after=num_free(4, moves=16)
-            ),
-            "The start is missing: it has one free number fewer than states.": price(
-                after=num_free(4) - 1
             ),
             "This takes half a nat for each parameter, which is what it gains by chance. BIC "
             "multiplies by the log of the number of readings.": price(size=math.e),
