@@ -1,4 +1,4 @@
-"""The page that says one model in six tongues: the names exist, the sixth is spoken too."""
+"""The page that writes one model in six ways: the names exist, and the sixth runs too."""
 
 import ast
 import importlib.util
@@ -25,13 +25,13 @@ needs_dynamax = pytest.mark.skipif(
 )
 
 
-def names(tongue):
-    """What the table of names says in the column of a tongue, in backticks."""
+def names(library):
+    """What the table of names has in the column of a library, in backticks."""
     section = PROSE.split("## A table of names")[1].split("##")[0]
     tables = re.findall(r"(?:^\|.*\|$\n)+", section, re.M)
-    (table,) = [each for each in tables if tongue in each.splitlines()[0]]
+    (table,) = [each for each in tables if library in each.splitlines()[0]]
     head, _, *rows = [row.split("|") for row in table.splitlines()]
-    (column,) = [n for n, title in enumerate(head) if tongue in title]
+    (column,) = [n for n, title in enumerate(head) if library in title]
     return re.findall(r"`(\w+)`", " ".join(row[column] for row in rows))
 
 
@@ -70,7 +70,7 @@ def test_a_snippet_needs_only_the_tables(snippet):
     assert run(f"{TABLES}\n{copied}\nprint(f'{{evidence:.6f}}')") == "-15.148962\n"
 
 
-def test_there_are_six_tongues():
+def test_there_are_six_ways():
     assert len(SNIPPETS) == 5  # and dynamax
 
 
