@@ -20,6 +20,20 @@
 .hmm-explore [hidden]{display:none}
 .hmm-day{display:block}.hmm-day text{font-size:12px;fill:currentColor}
 .hmm-frame{overflow:hidden}
+@media screen and (max-width:600px){.hmm-explore :is(.hmm-told,.hmm-split){display:block;margin-right:0}
+.hmm-explore :is(.hmm-told,.hmm-split) :is(caption,tbody,thead){display:block}
+.hmm-explore .hmm-told thead{position:absolute;clip-path:inset(50%)}
+.hmm-explore .hmm-told tr{display:grid;grid-template-columns:1fr 1fr;gap:.2rem .8rem;margin-bottom:.5rem;padding:.3rem 0;border-top:1px solid var(--rule)}
+.hmm-explore .hmm-told td{display:flex;justify-content:space-between;align-items:center;gap:.4rem;padding:0;white-space:normal}
+.hmm-explore .hmm-told td[data-name]::before{content:attr(data-name)}
+.hmm-explore .hmm-told td:last-child{order:-1;justify-content:flex-end}.hmm-explore .hmm-told td:first-child{order:-2}
+.hmm-explore .hmm-told td input{width:5em}.hmm-explore .hmm-told td input.hmm-name{width:100%}
+.hmm-explore .hmm-split tr{display:grid;grid-template-columns:1fr 6.9em 2.6em 6.9em;align-items:center;padding:.15rem 0}
+.hmm-explore .hmm-split :is(th,td){padding:0 .2rem;white-space:normal}
+.hmm-explore .hmm-split thead tr:first-child th:nth-child(2){grid-column:2}.hmm-explore .hmm-split thead tr:first-child th:nth-child(3){grid-column:3/5}
+.hmm-explore .hmm-split tr>:nth-child(1),.hmm-explore .hmm-split tr>:nth-child(4){grid-row:1/3}
+.hmm-explore .hmm-split tr>:is(:nth-child(2),:nth-child(3)){grid-column:2}.hmm-explore .hmm-split tr>:nth-child(4){grid-column:3}
+.hmm-explore .hmm-split tr>:is(:nth-child(5),:nth-child(6)){grid-column:4}}
 @media(forced-colors:active){.hmm-legend .hmm-s,.hmm-split .hmm-s,td>.hmm-s{forced-color-adjust:none;color:CanvasText}}
 .hmm-split td,.hmm-split thead th:not(:first-child){text-align:right}
 .hmm-note{font-size:13px;margin:.4rem 0}`;
@@ -124,7 +138,7 @@
       oninput: (event) => { each[name] = name === "name" ? event.target.value : event.target.valueAsNumber; changed(); } });
     function rows() {
       body.replaceChildren(...now.appliances.map((each, i) => h("tr", {}, h("td", {}, h("span", { class: "hmm-s", style: `--c:${shade(i)}` }, field(each, "name", i))),
-        Object.keys(NUMBERS).map((name) => h("td", {}, field(each, name, i))),
+        Object.entries(NUMBERS).map(([name, label]) => h("td", { "data-name": label }, field(each, name, i))),
         h("td", { class: "hmm-controls" }, button("Remove", () => { now.appliances.splice(i, 1); rows(); changed(); add.focus(); },
           { "aria-label": `Remove appliance ${i + 1}`, disabled: now.appliances.length === 1 })))));
       size.value = now.size;
@@ -175,7 +189,7 @@
     const tools = { color, kwh, interval, date, stamp, thousands, voice }; // for drawSplit
 
     const columns = ["Appliance", ...Object.values(NUMBERS), ""].map((text) => h("th", { scope: "col" }, text));
-    root.replaceChildren(zone, options, h("div", { class: "hmm-scroll" }, h("table", {}, h("caption", {}, "Your appliances, in four numbers each"),
+    root.replaceChildren(zone, options, h("div", { class: "hmm-scroll" }, h("table", { class: "hmm-told" }, h("caption", {}, "Your appliances, in four numbers each"),
       h("thead", {}, h("tr", {}, columns)), body)),
       h("div", { class: "hmm-bar" }, h("span", { class: "hmm-controls" }, add), h("label", {}, "Levels of the rest ", size), h("span", {}, "joint states ", joint)),
       h("p", { class: "hmm-note" }, "The rest is all that you do not name. Its levels come from the readings that are too low for any of your appliances to be on."),

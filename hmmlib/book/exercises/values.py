@@ -9,6 +9,11 @@ from torch import Tensor
 ANY = math.nan  # an entry that agrees with whatever the answer has in its place
 
 
+def only(at: int, word: str, size: int) -> list:
+    """A list of `size` words of which only the one at this position matters."""
+    return [word if i == at else ANY for i in range(size)]
+
+
 def as_array(value) -> np.ndarray:
     """Numbers as float64, words in lower case. Raises TypeError for anything else."""
     array = np.asarray(_without_tensors(value))
