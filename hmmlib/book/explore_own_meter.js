@@ -27,13 +27,13 @@
 .hmm-explore .hmm-told td{display:flex;justify-content:space-between;align-items:center;gap:.4rem;padding:0;white-space:normal}
 .hmm-explore .hmm-told td[data-name]::before{content:attr(data-name)}
 .hmm-explore .hmm-told td:last-child{order:-1;justify-content:flex-end}.hmm-explore .hmm-told td:first-child{order:-2}
-.hmm-explore .hmm-told td input{width:5em}.hmm-explore .hmm-told td input.hmm-name{width:100%}
-.hmm-explore .hmm-split tr{display:grid;grid-template-columns:1fr 6.9em 2.6em 6.9em;align-items:center;padding:.15rem 0}
-.hmm-explore .hmm-split :is(th,td){padding:0 .2rem;white-space:normal}
-.hmm-explore .hmm-split thead tr:first-child th:nth-child(2){grid-column:2}.hmm-explore .hmm-split thead tr:first-child th:nth-child(3){grid-column:3/5}
-.hmm-explore .hmm-split tr>:nth-child(1),.hmm-explore .hmm-split tr>:nth-child(4){grid-row:1/3}
-.hmm-explore .hmm-split tr>:is(:nth-child(2),:nth-child(3)){grid-column:2}.hmm-explore .hmm-split tr>:nth-child(4){grid-column:3}
-.hmm-explore .hmm-split tr>:is(:nth-child(5),:nth-child(6)){grid-column:4}}
+.hmm-explore .hmm-told td input{width:4.4em}.hmm-explore .hmm-told td input.hmm-name{width:100%}
+.hmm-explore .hmm-split tr{display:grid;grid-template-columns:1fr 7.4em 2.4em 7.4em;align-items:center;padding:.15rem 0;border-top:1px solid var(--rule)}
+.hmm-explore .hmm-split :is(th,td){padding:0 .15rem;text-align:right}.hmm-explore .hmm-split tr>:first-child{text-align:left;white-space:normal}
+.hmm-explore .hmm-split tr>:nth-child(1),.hmm-explore .hmm-split tr>:nth-child(4){grid-row:1/3}.hmm-explore .hmm-split tr>:nth-child(4){grid-column:3}
+.hmm-explore .hmm-split tr>:nth-child(2){grid-area:1/2}.hmm-explore .hmm-split tr>:nth-child(3){grid-area:2/2}
+.hmm-explore .hmm-split tr>:nth-child(5){grid-area:1/4}.hmm-explore .hmm-split tr>:nth-child(6){grid-area:2/4}
+.hmm-explore .hmm-split thead tr:first-child>:nth-child(3){grid-area:1/3/2/5}}
 @media(forced-colors:active){.hmm-legend .hmm-s,.hmm-split .hmm-s,td>.hmm-s{forced-color-adjust:none;color:CanvasText}}
 .hmm-split td,.hmm-split thead th:not(:first-child){text-align:right}
 .hmm-note{font-size:13px;margin:.4rem 0}`;
@@ -192,7 +192,7 @@
     root.replaceChildren(zone, options, h("div", { class: "hmm-scroll" }, h("table", { class: "hmm-told" }, h("caption", {}, "Your appliances, in four numbers each"),
       h("thead", {}, h("tr", {}, columns)), body)),
       h("div", { class: "hmm-bar" }, h("span", { class: "hmm-controls" }, add), h("label", {}, "Levels of the rest ", size), h("span", {}, "joint states ", joint)),
-      h("p", { class: "hmm-note" }, "The rest is all that you do not name. Its levels come from the readings that are too low for any of your appliances to be on."),
+      h("p", { class: "hmm-note" }, "The rest is everything that you do not describe. Its levels come from the readings that are too low for any of your appliances to be on."),
       h("div", { class: "hmm-bar hmm-controls" }, start), working, wrong, result, voice);
     rows();
     split();

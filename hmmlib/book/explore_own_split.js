@@ -105,9 +105,9 @@
           h("td", {}, range90(mean[m], variance[m])), h("td", {}, m < M - 1 ? String(runs[m]) : "–"), cells[m]))))),
       h("div", { class: "hmm-facts" }, bold("log p(x) =", logarithm(evidence)), h("span", {}, `${seconds.toFixed(2)} s`),
         h("span", { class: "hmm-controls" }, button("Download the split as CSV", () => save(asCsv(answer, tools), "split.csv")))),
-      h("p", { class: "hmm-note" }, "An interval covers what the meter leaves open if the house is as the numbers above say. What they have wrong,"
-        + " it does not cover, and on the real houses of this book most such intervals held on fewer days than promised. Missing minutes count with what the"
-        + " model expects of them."));
+      h("p", { class: "hmm-note" }, "An interval says how far the meter leaves the energy open, if the house is as the numbers above say."
+        + " It does not cover errors in these numbers, and on the real houses of this book most such intervals contained the truth on fewer days than promised."
+        + " For missing minutes the energy that the model expects is counted."));
     draw();
     // A picture is drawn for its width; this one goes when another takes its place.
     const look = new ResizeObserver(() => {
