@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from hmmlib.book.exercises.grading import Exercise
+from hmmlib.book.exercises.values import only
 
 # watts of one minute, and their probabilities
 LEVELS, PROBS = (0.0, 120.0, 200.0, 2000.0), (0.3, 0.15, 0.1, 0.45)
@@ -68,6 +69,31 @@ def errors_of_days():
     return cases
 
 
+def which_cover():
+    """In which cases of exercise 10.7 a widened interval covers a tenth day: by simulation."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(20_000, 10, generator=generator, dtype=torch.float64)
+    uniform = torch.rand(20_000, 10, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(20_000, 10, 4, generator=generator, dtype=torch.float64)
+    nine, of_nine = inputs[:, :9], normal[:, :9, None]
+    weights = torch.linalg.lstsq(nine, of_nine).solution
+    learned = normal - (inputs @ weights)[..., 0]
+    cases = (
+        normal,
+        (math.pi * (uniform - 0.5)).tan(),  # Cauchy
+        normal * uniform[:, :1],  # one factor for all days of a house
+        normal * torch.arange(1.0, 11.0),
+        learned,
+        3 * normal,
+    )
+    held = []
+    for each in cases:
+        errors = each.abs()
+        widest = errors[:, :9].sort(dim=1).values[:, 8]  # rank 9: 0.9 (9 + 1)
+        held.append((errors[:, 9] <= widest).double().mean())
+    return ["holds" if each > 0.885 else "fails" for each in held]
+
+
 EXERCISES = {
     "10.1": Exercise(
         wanted=three_answers,
@@ -120,49 +146,6 @@ EXERCISES = {
         tolerance=1e-6,
     ),
     "10.3": Exercise(
-        wanted=pull,
-        shows="What is known less what is expected, times the gradient of one reading. Where "
-        "the model already expects what is known, nothing moves.",
-        mistakes=lambda: {
-            "This is the gradient of log p(reading, on). The expected part, with the state "
-            "free, has to be subtracted.": pull(free=False),
-            "This is the free part with its sign, without the clamped one.": pull(
-                clamped=False
-            ),
-            "The variance is the square of the spread.": pull(per_watt=SPREAD),
-            "The difference is not divided by the variance.": pull(per_watt=1.0),
-        },
-        hints=(
-            "log p(on | x) = log p(on, x) − log p(x). Take the gradient of both terms.",
-            "Both have the factor (x − μ) / σ². In the second it is weighted by the "
-            "probability that the state is on, given the reading.",
-            "The answer is (1 − p(on | x)) (x − μ) / σ².",
-        ),
-        tolerance=1e-3,
-    ),
-    "10.4": Exercise(
-        wanted=deviations,
-        shows="Errors of one run go together. Counted minute by minute they seem to cancel, "
-        "and the interval comes out too narrow.",
-        mistakes=lambda: {
-            "The order is the other way round: first the run as a whole.": deviations(
-                together=False
-            ),
-            "These are variances. Take their roots.": [x**2 for x in deviations()],
-            "These are watt-hours.": [1000 * x for x in deviations()],
-            "In the second number variances add up, so that the deviation grows with the root "
-            "of the number of minutes.": [deviations()[0]] * 2,
-        },
-        hints=(
-            "An indicator that is 1 with probability p has variance p (1 − p).",
-            "As a whole the energy is all or nothing. Minute by minute it is a sum of "
-            "independent parts, whose variances add up.",
-            "The first is the root of p (1 − p) times the energy of the run; the second is "
-            "smaller by the root of the number of minutes.",
-        ),
-        tolerance=1e-3,
-    ),
-    "10.5": Exercise(
         wanted=lambda: medians,
         shows="A cumulative sum in order of watts: a posterior that is sure of nothing still "
         "has a best answer.",
@@ -184,7 +167,7 @@ EXERCISES = {
             "`probs[:, order].cumsum(-1)` that are below one half.",
         ),
     ),
-    "10.6": Exercise(
+    "10.4": Exercise(
         wanted=lambda: factor,
         shows="A new day is as likely to have any rank among the days as the others. That is "
         "all that the rule assumes.",
@@ -204,6 +187,78 @@ EXERCISES = {
             "With a new day there are n + 1 errors. Each rank is as likely as any other.",
             "Sort the errors; the rank is (n + 1) times the level, rounded up.",
             "`errors.sort().values[rank - 1]`, where the rank is at most n.",
+        ),
+    ),
+    "10.5": Exercise(
+        wanted=deviations,
+        shows="Errors of one run go together. Counted minute by minute they seem to cancel, "
+        "and the interval comes out too narrow.",
+        mistakes=lambda: {
+            "The order is the other way round: first the run as a whole.": deviations(
+                together=False
+            ),
+            "These are variances. Take their roots.": [x**2 for x in deviations()],
+            "These are watt-hours.": [1000 * x for x in deviations()],
+            "In the second number variances add up, so that the deviation grows with the root "
+            "of the number of minutes.": [deviations()[0]] * 2,
+        },
+        hints=(
+            "An indicator that is 1 with probability p has variance p (1 − p).",
+            "As a whole the energy is all or nothing. Minute by minute it is a sum of "
+            "independent parts, whose variances add up.",
+            "The first is the root of p (1 − p) times the energy of the run; the second is "
+            "smaller by the root of the number of minutes.",
+        ),
+        tolerance=1e-3,
+    ),
+    "10.6": Exercise(
+        wanted=pull,
+        shows="What is known less what is expected, times the gradient of one reading. Where "
+        "the model already expects what is known, nothing moves.",
+        mistakes=lambda: {
+            "This is the gradient of log p(reading, on). The expected part, with the state "
+            "free, has to be subtracted.": pull(free=False),
+            "This is the free part with its sign, without the clamped one.": pull(
+                clamped=False
+            ),
+            "The variance is the square of the spread.": pull(per_watt=SPREAD),
+            "The difference is not divided by the variance.": pull(per_watt=1.0),
+        },
+        hints=(
+            "log p(on | x) = log p(on, x) − log p(x). Take the gradient of both terms.",
+            "Both have the factor (x − μ) / σ². In the second it is weighted by the "
+            "probability that the state is on, given the reading.",
+            "The answer is (1 − p(on | x)) (x − μ) / σ².",
+        ),
+        tolerance=1e-3,
+    ),
+    "10.7": Exercise(
+        wanted=which_cover,
+        shows="The rule needs days that could change places, the new one included, and "
+        "nothing else: no distribution, no independence, no right model.",
+        mistakes=lambda: {
+            "Independent days of the same distribution can change places.": only(
+                0, "fails", 6
+            ),
+            "A rank does not depend on how large the largest errors are.": only(
+                1, "fails", 6
+            ),
+            "A factor that all days of a house share moves no day to another rank.": only(
+                2, "fails", 6
+            ),
+            "If errors grow, the last day is more likely than the others to have the largest "
+            "one.": only(3, "holds", 6),
+            "Days that the model was learned on have smaller errors than a new one, so the new "
+            "one cannot change places with them.": only(4, "holds", 6),
+            "All standardised errors become larger by the same factor, and the widening "
+            "with them.": only(5, "fails", 6),
+        },
+        hints=(
+            "What the argument needs is that the new day has each rank with the same "
+            "probability. In which cases does it?",
+            "Exchange the new day with one of the nine. Is the result as probable as before?",
+            "Simulate it: many houses, ten errors each, and how often the last one is at most "
+            "the largest of the nine.",
         ),
     ),
 }
