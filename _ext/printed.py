@@ -228,6 +228,7 @@ def print_book(site: Path) -> Path:
             executable_path=browser(), args=["--no-sandbox", "--disable-gpu"]
         )
         page = chromium.new_page()
+        page.set_default_timeout(300_000)  # ms; a busy machine takes its time
         page.goto(source.as_uri())
         page.evaluate(READY)
         options = {"path": target, "prefer_css_page_size": True, "tagged": True}
