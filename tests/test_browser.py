@@ -63,10 +63,6 @@ COPIES = """() => {
 }"""
 
 
-# Chapters and widths at which an explorer, a table or a formula still scrolls in a box of its own
-SCROLLS = {(f"{chapter:02}", PHONE[0]) for chapter in (2, 3, 4, 6, 7, 8, 10)}
-SCROLLS |= {(f"{chapter:02}", 768) for chapter in (3, 4, 8, 10)}
-SCROLLS |= {(f"{chapter:02}", 1280) for chapter in (3, 4, 5, 8, 10)}
 # What lies beyond the edge of a box that scrolls or cuts, in the text of a page but not in code.
 CUT = """() => {
     const cut = [];
@@ -173,8 +169,7 @@ def test_a_page_fits_the_screen(tab, width):
     tab.page.wait_for_function(
         fits, arg=width, timeout=5000
     )  # when it is laid out anew
-    if (tab.page.url.split("/")[-1].split("_")[0], width) not in SCROLLS:
-        assert tab.page.evaluate(CUT) == []
+    assert tab.page.evaluate(CUT) == []
 
 
 def test_formulas_are_legible_on_a_phone(tab):
