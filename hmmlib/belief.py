@@ -7,6 +7,7 @@ may go on from one. It is of the model as it was when `belief()` was called, on 
 in float64, without gradients.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from hmmlib import emissions
-from hmmlib.checks import as_count
+from hmmlib.checks import as_count, told
 from hmmlib.engines.moves import moves_of
 from hmmlib.inputs import as_evidence, as_inputs, beside, beside_inputs
 from hmmlib.observations import read
@@ -76,8 +77,8 @@ class Belief:
                 `FactorialHMM`.
 
         Raises:
-            ValueError: for what no state can emit, and for inputs or evidence that are not as
-                needed.
+            ValueError: for what no state can emit, for several observations, and for inputs
+                or evidence that are not as needed.
         """
         from hmmlib.engines.live import absorbed  # numba takes a while to load
 
@@ -268,6 +269,9 @@ def _scorer(emission: Distribution, symbols: Sequence[str] | None) -> Callable:
     def by_family(x_t, inputs=None) -> np.ndarray:
         shape = () if driven else emission.event_shape
         seen = read([x_t], shape, symbols=symbols)
+        if seen.values.numel() != math.prod(shape):
+            needs = f"a vector of {shape[0]}" if shape else "a single number"
+            raise ValueError(f"x_t: got {told(x_t)}, needs one observation, {needs}")
         if driven:
             seen = beside_inputs(seen._replace(inputs=inputs[None]))
         values = seen.values.to(device)

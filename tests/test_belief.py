@@ -164,3 +164,25 @@ def test_a_long_run_loses_nothing():
     for _ in range(2001):
         belief = belief.observe(42.5)
     assert belief.probs[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "several", [[21.0, 99.0], np.array([21.0, -5.0, 7.0]), torch.tensor([1.0, 2.0])]
+)
+def test_several_numbers_are_not_taken_for_one(several):
+    """The first of them was scored, and the others were lost."""
+    emission = Normal(torch.tensor([0.0, 9.0]), 1.0)
+    belief = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], emission).belief()
+    with pytest.raises(
+        ValueError, match=r"x_t: got .*, needs one observation, a single"
+    ):
+        belief.observe(several)
+
+
+def test_several_vectors_are_not_taken_for_one():
+    emission = MultivariateNormal(torch.zeros(2, 2), torch.eye(2))
+    belief = HMM([0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], emission).belief()
+    with pytest.raises(
+        ValueError, match=r"x_t: got .* needs one observation, a vector of 2"
+    ):
+        belief.observe(torch.zeros(3, 2))

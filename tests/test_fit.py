@@ -251,3 +251,23 @@ def test_seeds_and_starts_that_are_none_are_refused():
         fit(Normal, 2, SERIES, num_starts=0)
     with pytest.raises(ValueError, match="seed: got -1"):
         fit(Normal, 2, SERIES, seed=-1)
+
+
+def test_a_table_given_as_an_array_is_pointed_out():
+    """3,000 rows of two columns are read as 3,000 sequences, which nobody may have meant."""
+    array = np.random.default_rng(0).normal(size=(3000, 2))
+    with pytest.warns(UserWarning, match=r"3000 sequences of 2 steps; .*DataFrame"):
+        fit(Normal, 1, array)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(Normal, 1, array, lengths=[2] * 3000)
+        fit(Normal, 1, pd.DataFrame(array))
+        fit(Normal, 1, array[:90])
+
+
+def test_a_fit_is_printed_in_short():
+    found = fit(Normal, 2, [0.0, 0.1, 5.0, 5.1, 0.2, 5.2], num_starts=3)
+    lines = repr(found).split("\n")
+    assert lines[0].startswith("Fit: log p(x) ") and ", converged, steps: " in lines[0]
+    assert lines[1].startswith("3 starts: ")
+    assert "\n".join(lines[2:]) == repr(found.model)

@@ -19,6 +19,7 @@ from hmmlib.learning import (
     choose_num_states,
     cross_validate,
     held_out_log_likelihood,
+    selection,
 )
 
 MOVES = [[0.8, 0.2], [0.3, 0.7]]
@@ -149,3 +150,11 @@ def test_what_cannot_be_divided_is_refused():
     for candidates in ([], [2, 2], [0]):
         with pytest.raises(ValueError, match="candidates: got"):
             choose_num_states(Poisson, candidates, [1, 2, 3])
+
+
+def test_folds_that_do_not_fit_are_refused_before_anything_is_learned(monkeypatch):
+    monkeypatch.setattr(selection, "fit", None)
+    with pytest.raises(
+        ValueError, match="num_folds: got 5 for 3 sequences, needs at most 3"
+    ):
+        selection.choose_num_states(Poisson, [1], [[1, 0], [0, 2], [1, 1]])

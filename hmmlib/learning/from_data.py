@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from hmmlib.checks import as_count, as_seed, as_tensor, told
+from hmmlib.checks import as_count, as_seed, as_tensor, told, warn
 from hmmlib.emissions import blank_of, counted_probs, has_clusters
 from hmmlib.hmm import HMM
 from hmmlib.inputs import as_inputs, beside_inputs
@@ -20,6 +20,7 @@ from hmmlib.observations import (
 )
 
 STAY = 0.9  # of the chain that learning starts from
+MOST_COLUMNS, MANY_ROWS = 10, 50  # so few columns, and so many rows for each: a table?
 
 
 def fit(
@@ -44,8 +45,8 @@ def fit(
         family: a class, such as `Normal`, `MultivariateNormal`, `Poisson` or
             `Categorical`; or an emission with batch_shape (K,), for its shape alone.
         num_states: K.
-        observations, lengths, observed: as for `HMM`. The columns of a DataFrame are
-            independent components of a family of single values.
+        observations, lengths, observed: as for `HMM`. Columns of a DataFrame are independent
+            components of a family of single values; an array (N, T) is N sequences.
         inputs: as for `HMM`, where the family is `LinearEmission`.
         num_starts, seed: how many fits, and from which random starts.
         symbols: names of the symbols; by default those that occur, where they are words.
@@ -84,6 +85,8 @@ def read_for(
     driven = hasattr(family, "num_inputs")
     event = () if driven else _event_shape(family, observations)
     found = in_double(read(observations, event, lengths, observed, symbols))
+    if not isinstance(family, Distribution) and lengths is None:
+        _warn_of_columns(observations, event)
     if not driven and inputs is not None:
         raise ValueError(
             "inputs: given, but they do not drive the family; needs LinearEmission, or fit_em"
@@ -95,6 +98,20 @@ def read_for(
         return found, tuple(family.event_shape)
     inputs = as_inputs(inputs, tuple(found.values.shape), found.lengths, None)
     return beside_inputs(found._replace(inputs=inputs)), inputs.shape[-1:]
+
+
+def _warn_of_columns(observations, event: tuple[int, ...]) -> None:
+    """An array of many short rows may be meant as a table: one sequence, several columns."""
+    shape = tuple(getattr(observations, "shape", ()))
+    if event or len(shape) != 2 or hasattr(observations, "columns"):
+        return
+    rows, columns = shape
+    if 1 < columns <= MOST_COLUMNS and rows >= MANY_ROWS * columns:
+        warn(
+            f"observations: got shape {shape}, read as {rows} sequences of {columns} steps;"
+            f" for one sequence of {columns} columns pass pandas.DataFrame(observations); if"
+            f" they are sequences, pass lengths=[{columns}] * {rows}"
+        )
 
 
 def _refuse_words(words: tuple[str, ...] | None, emission: Distribution) -> None:

@@ -24,6 +24,17 @@ class Fit(NamedTuple):
     num_iters: int  #: steps from the start to the model
     runs: tuple = ()  #: of `fit`: all its runs, the best first
 
+    def __repr__(self) -> str:
+        """How the fit went, in a line or two, and the model."""
+        how = "converged" if self.converged else "not converged"
+        lines = [
+            f"Fit: log p(x) {self.log_likelihoods[-1]:.4f}, {how}, steps: {self.num_iters}"
+        ]
+        if self.runs:
+            ends = ", ".join(f"{run.log_likelihoods[-1]:.4f}" for run in self.runs)
+            lines.append(f"{len(self.runs)} starts: {ends}")
+        return "\n".join([*lines, repr(self.model)])
+
 
 class Options(NamedTuple):
     """What may move, and what pulls at it."""

@@ -125,15 +125,21 @@ def choose_num_states(
         raise ValueError(f"candidates: got {told(sizes)}, needs different numbers")
     given = {"observed": observed, "inputs": inputs, "symbols": symbols, **options}
     data = observations, lengths
-    fits = {k: fit(family, k, *data, **given) for k in sizes}
-    rows = {k: _row(found, *data, observed, inputs) for k, found in fits.items()}
-    for k in sizes if num_folds is not None else ():
+    scores = [{}] * len(sizes)
+    if num_folds is not None:  # first, since the folds may not fit the data
         folds = {"num_folds": num_folds, "block": block}
-        scored = cross_validate(family, k, *data, **folds, **given)
-        rows[k]["cross_validated"] = scored.per_step
-        rows[k]["standard_error"] = scored.standard_error
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("K")
+        scores = [_score(family, k, *data, **folds, **given) for k in sizes]
+    fits = {k: fit(family, k, *data, **given) for k in sizes}
+    rows = [_row(found, *data, observed, inputs) for found in fits.values()]
+    table = pd.DataFrame(rows, index=sizes).join(pd.DataFrame(scores, index=sizes))
+    table = table.rename_axis("K")
     return Choice(table, _preferred(table), fits)
+
+
+def _score(*data, **options) -> dict:
+    """What the table of `choose_num_states` says of models that saw a part of the data."""
+    scored = cross_validate(*data, **options)
+    return {"cross_validated": scored.per_step, "standard_error": scored.standard_error}
 
 
 def _preferred(table: "pandas.DataFrame") -> dict[str, int]:

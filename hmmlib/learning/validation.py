@@ -136,8 +136,8 @@ def _folds(steps: Tensor, num_folds: int, block: int | None) -> Tensor:
     if steps.ndim == 2 and len(steps) > 1:
         if len(steps) < num_folds or block is not None:
             raise ValueError(
-                f"num_folds: got {num_folds} for {len(steps)} sequences, needs at most as many"
-                + (", and no block" if block is not None else "")
+                f"num_folds: got {num_folds} for {len(steps)} sequences, needs at most"
+                f" {len(steps)}" + (", and no block" if block is not None else "")
             )
         return (torch.arange(len(steps)) % num_folds)[:, None].expand(steps.shape)
     num = steps.shape[-1]
