@@ -4,6 +4,9 @@
   const { exp, NO, range, sum, h, set, button, bold,
     logarithm, short, shade, begin, compute, density, joined } = window.hmmExplore;
 
+  // Tables that fit a phone: cells may break between a bar and its number.
+  const SLIM = { style: "margin-right:0" }, WRAP = { style: "white-space:normal;padding-right:.4rem" };
+
   // Each appliance's probability of each state at step t, and the joint table, given what was looked at.
   function attribute(given, { x, seen, t, scale }) {
     const model = joined(given), b = x.map((v) => model.watts.map((w) => density(v, w, scale)));
@@ -33,18 +36,18 @@
     const switches = names.map((name, m) => [-1, ...range(levels[m].length)].map((k) => button(
       k < 0 ? "not looked" : labels[m][k], () => at.change({ seen: at.now.seen.map((v, n) => (n === m ? k : v)) }),
       { "data-state": k })));
-    const gauges = names.map(() => h("td")), before = names.map(() => h("td")), table = h("div", { class: "hmm-scroll", tabindex: 0,
+    const gauges = names.map(() => h("td", WRAP)), before = names.map(() => h("td", WRAP)), table = h("div", { class: "hmm-scroll", tabindex: 0,
       role: "group", "aria-label": "All joint states" });
     root.replaceChildren(h("div", { class: "hmm-bar", role: "group", "aria-label": "Step" }, "Step", days,
       h("span", { class: "hmm-gap" }), at.buttons),
       h("div", { class: "hmm-bar" }, reading, h("span", {}, "meter ", reads)),
       h("div", { class: "hmm-bar" }, noise, h("span", {}, "noise ", noisy)),
-      h("div", { class: "hmm-scroll" }, h("table", {}, h("caption", {}, "Go and look: set a switch"), h("tbody", {},
-        h("tr", {}, ["appliance", "what you saw", "the meter alone", "with what you saw"].map((each) => h("th", { scope: "col" }, each))),
-        names.map((name, m) => h("tr", {}, h("th", { scope: "row" }, h("span", { class: "hmm-s", style: `--c:${shade(m)}` }, name),
-          ` ${levels[m].join(" / ")} W`), h("td", {}, h("span", { role: "group", "aria-label": name }, switches[m])), before[m], gauges[m]))))),
+      h("div", { class: "hmm-scroll" }, h("table", SLIM, h("caption", {}, "Go and look: set a switch"), h("tbody", {},
+        h("tr", {}, ["appliance", "what you saw", "the meter alone", "with what you saw"].map((each) => h("th", { scope: "col", ...WRAP }, each))),
+        names.map((name, m) => h("tr", {}, h("th", { scope: "row", ...WRAP }, h("span", { class: "hmm-s", style: `--c:${shade(m)}` }, name),
+          ` ${levels[m].join(" / ")} W`), h("td", WRAP, h("span", { role: "group", "aria-label": name }, switches[m])), before[m], gauges[m]))))),
       table, facts, at.voice);
-    const bar = (p, color) => [h("span", { class: "hmm-meter", "aria-hidden": "true" },
+    const bar = (p, color) => [h("span", { class: "hmm-meter", style: "width:clamp(40px,12vw,120px)", "aria-hidden": "true" },
       h("i", { style: `width:${100 * p}%;background:${color}` })), " " + short(p)];
 
     function update() {
@@ -58,11 +61,11 @@
         before[m].replaceChildren(...bar(busy(alone.singles, m), shade(m)));
         gauges[m].replaceChildren(...(told.joint ? bar(busy(told.singles, m), shade(m)) : ["impossible"]));
       });
-      table.replaceChildren(h("table", {}, h("caption", {}, "Every joint state"), h("tbody", {}, h("tr", {}, [...names, "watts",
-        "probability", "if they were independent"].map((each) => h("th", { scope: "col" }, each))),
-        told.states.map((z, i) => h("tr", {}, z.map((k, m) => h("td", {}, labels[m][k])), h("td", {}, String(told.watts[i])),
-          h("td", {}, told.joint ? bar(told.joint[i], "var(--smoothed)") : "–"),
-          h("td", {}, told.joint ? bar(told.apart[i], "var(--rule)") : "–"))))));
+      table.replaceChildren(h("table", SLIM, h("caption", {}, "Every joint state"), h("tbody", {}, h("tr", {}, [...names, "watts",
+        "probability", "if independent"].map((each) => h("th", { scope: "col", ...WRAP }, each))),
+        told.states.map((z, i) => h("tr", {}, z.map((k, m) => h("td", WRAP, labels[m][k])), h("td", WRAP, String(told.watts[i])),
+          h("td", WRAP, told.joint ? bar(told.joint[i], "var(--smoothed)") : "–"),
+          h("td", WRAP, told.joint ? bar(told.apart[i], "var(--rule)") : "–"))))));
       facts.replaceChildren(bold("log p(x) =", logarithm(alone.evidence)), now.seen.every((k) => k < 0) ? ""
         : bold("probability of what you saw", short(exp(told.evidence - alone.evidence))),
         bold("the meter ties them together by", `${(told.bits ?? 0).toFixed(2)} bits`));
