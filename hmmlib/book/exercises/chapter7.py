@@ -187,9 +187,6 @@ EXERCISES = {
             "Both lamps have the same prior here. That of b is smaller.": (
                 explained_away(lamps(b_on=0.5))
             ),
-            "The prior is missing: multiply each density by the probabilities of the states.": (
-                [lamps(b_on=0.5)[1].sum(), ANY]
-            ),
             "These are P(b on | reading) and P(b on | reading, a on).": (
                 explained_away(lamps().T)
             ),
