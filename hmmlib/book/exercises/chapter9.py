@@ -1,9 +1,16 @@
 """The exercises of chapter 9: richer stories."""
 
+import itertools
+
 import torch
 
 from hmmlib.book.exercises.grading import Exercise
 from hmmlib.book.exercises.models import A, B, pi, tables
+from hmmlib.book.exercises.values import ANY
+from hmmlib.datasets import weather
+from hmmlib.emissions import LinearEmission
+from hmmlib.hmm import HMM
+from hmmlib.transitions import SoftmaxTransitions
 
 SHORT, LONG, PASSED = 2, 10, 3  # minutes
 K, D = 2, 50
@@ -60,8 +67,104 @@ def beliefs():
     ]
 
 
+def only(place, word, size):
+    """An answer of words with that word in one place, and whatever is right elsewhere."""
+    return [word if k == place else ANY for k in range(size)]
+
+
+def what_changes():
+    """Which potentials differ from those of the plain chain, for four richer stories."""
+    x = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
+    u = torch.tensor([[1.0, 0.5], [1.0, -1.0], [1.0, 2.0]], dtype=torch.float64)
+    weights = torch.tensor([[1.0, 0.0], [0.5, 0.0]], dtype=torch.float64)
+    scale = torch.ones(2, dtype=torch.float64)
+    steady = torch.stack([A.log(), torch.zeros_like(A)], dim=-1)
+    pull = torch.tensor([0.0, 0.3], dtype=torch.float64)
+    moved = SoftmaxTransitions(steady + pull * torch.eye(2).double()[..., None])
+    level = LinearEmission(weights, scale)
+    plain = HMM(pi, SoftmaxTransitions(steady), level)
+    remembers = LinearEmission(weights + pull, scale)
+    labels = torch.tensor([-1, 1, -1])
+    richer = [
+        HMM(pi, moved, level).potentials(x, inputs=u),
+        HMM(pi, plain.transition_matrix, remembers).potentials(x, inputs=u),
+        plain.potentials(x, inputs=u, labels=labels),
+    ]
+    found = [_differing(plain.potentials(x, inputs=u), p) for p in richer]
+
+    words = weather.fortnight.observations[:4]
+    belief = weather.hmm.belief()
+    for word in words.tolist():
+        belief = belief.observe(word)
+    at_once = weather.hmm.filter(words).filtered_probs[-1]
+    return [*found, "none" if torch.allclose(belief.probs, at_once) else "readings"]
+
+
+def _differing(plain, other):
+    """Which kind of factor differs between two `Potentials`."""
+    if not torch.equal(plain.log_transitions[0], other.log_transitions[0]):
+        return "moves"
+    same = torch.equal(plain.log_likelihoods, other.log_likelihoods)
+    return "none" if same else "readings"
+
+
+def allowed_inputs():
+    """Whether the probabilities of all series sum to one, for five kinds of input."""
+    found = []
+    for given in (
+        lambda x: (0.7, 0.0, 1.0),  # the season
+        lambda x: (0.0, x[0], 0.0),  # the last reading, in the density
+        lambda x: (0.0, 0.0, x[0]),  # today's reading, in the move
+        lambda x: ((x[0] + x[1]) / 2, (x[0] + x[1]) / 2, 0.0),  # the mean of all
+        lambda x: (0.0, 0.0, x[1]),  # the reading after the move, in the move
+    ):
+        total = sum(_of_two(x, *given(x)) for x in itertools.product((0, 1), repeat=2))
+        found.append("allowed" if abs(total - 1) < 1e-9 else "not allowed")
+    return found
+
+
+def _of_two(x, first, second, move):
+    """p(x) of two readings of two values, with inputs of each reading and of the move."""
+    word = torch.tensor([[0.2, 1.0], [-1.5, 0.6]], dtype=torch.float64)  # log odds of 1
+    shown = [torch.sigmoid(word[:, 0] + word[:, 1] * u) for u in (first, second)]
+    like = [p if reading else 1 - p for p, reading in zip(shown, x, strict=True)]
+    odds = (
+        torch.tensor([-0.8, 0.9], dtype=torch.float64)
+        + torch.tensor([0.5, -2.0]) * move
+    )
+    stay = torch.sigmoid(odds)
+    moves = torch.stack([torch.stack([s, 1 - s]) for s in stay])
+    return float((pi * like[0]) @ moves @ like[1])
+
+
 EXERCISES = {
     "9.1": Exercise(
+        wanted=what_changes,
+        shows="Each of these changes one kind of factor, and the recursion never asks how it "
+        "was computed.",
+        mistakes=lambda: {
+            "An input that drives the moves leaves every reading's probability in its state "
+            "as it is.": only(0, "readings", 4),
+            "In an autoregression the states move as before. Which factor contains the last "
+            "reading?": only(1, "moves", 4),
+            "A label forbids states on its day. No move gets another probability by it.": (
+                only(2, "moves", 4)
+            ),
+            "A label is used: it sets one factor of its day to zero in all states but "
+            "one.": only(2, "none", 4),
+            "Filtering live uses the same factors, one step after the other.": only(
+                3, "readings", 4
+            ),
+        },
+        hints=(
+            "Go through the table at the beginning of the chapter.",
+            "Write the joint probability of a path, and ask of each factor whether it is "
+            "still computed as before.",
+            "Moves are the factors with two states, readings those with one state and an "
+            "observation. One of the four stories changes none of them.",
+        ),
+    ),
+    "9.2": Exercise(
         wanted=still_to_run,
         shows="A table of durations knows which kind of run this must be. The chain has "
         "forgotten when it began.",
@@ -83,7 +186,7 @@ EXERCISES = {
             "of all durations.",
         ),
     ),
-    "9.2": Exercise(
+    "9.3": Exercise(
         wanted=upper_end,
         shows="A little more rain than sun, and the word of the rain is the least likely of "
         "all. A decision about the state is no forecast of the word.",
@@ -106,7 +209,35 @@ EXERCISES = {
         ),
         tolerance=1e-3,
     ),
-    "9.3": Exercise(
+    "9.4": Exercise(
+        wanted=lambda: forecast,
+        shows="The states are averaged before they emit. Nothing is decided on the way.",
+        trials=beliefs,
+        mistakes=lambda: {
+            "These are the words of the most likely state. Sum over the states instead, each "
+            "with its probability.": most_likely,
+            "The first row is today. Move before you emit.": from_today,
+            "These are the states. Each of them emits by its row of B.": (
+                lambda probs, A, B, num_days: torch.stack(
+                    states_ahead(probs, A, num_days)
+                )
+            ),
+            "A is used from the wrong side: a row is the state that is left.": (
+                lambda probs, A, B, num_days: forecast(probs, A.T, B, num_days)
+            ),
+            "This forecasts every day as if it were tomorrow.": (
+                lambda probs, A, B, num_days: forecast(probs, A, B, 1).expand(
+                    num_days, -1
+                )
+            ),
+        },
+        hints=(
+            "What is the distribution of tomorrow's state, given today's?",
+            "`probs @ A` is one day later. `probs @ B` averages the rows of B.",
+            "In a loop over the days: `probs = probs @ A`, then keep `probs @ B`; stack them.",
+        ),
+    ),
+    "9.5": Exercise(
         wanted=num_free,
         shows="Only differences of weights count, one vector fewer than states in each row.",
         mistakes=lambda: {
@@ -133,7 +264,7 @@ EXERCISES = {
         ),
         tolerance=1e-6,
     ),
-    "9.4": Exercise(
+    "9.6": Exercise(
         wanted=lambda: K * (D - 1) + K * (K - 1) * D,
         shows="Nearly all entries are zero, and a recursion from stay to stay never sees "
         "them.",
@@ -158,32 +289,31 @@ EXERCISES = {
         ),
         tolerance=1e-6,
     ),
-    "9.5": Exercise(
-        wanted=lambda: forecast,
-        shows="The states are averaged before they emit. Nothing is decided on the way.",
-        trials=beliefs,
+    "9.7": Exercise(
+        wanted=allowed_inputs,
+        shows="What has happened already may be given; what is still to be predicted may not.",
         mistakes=lambda: {
-            "These are the words of the most likely state. Sum over the states instead, each "
-            "with its probability.": most_likely,
-            "The first row is today. Move before you emit.": from_today,
-            "These are the states. Each of them emits by its row of B.": (
-                lambda probs, A, B, num_days: torch.stack(
-                    states_ahead(probs, A, num_days)
-                )
+            "The season is known for all days beforehand and is not predicted by the model.": (
+                only(0, "not allowed", 5)
             ),
-            "A is used from the wrong side: a row is the state that is left.": (
-                lambda probs, A, B, num_days: forecast(probs, A.T, B, num_days)
+            "When a reading is scored, the earlier ones are known. The product rule allows "
+            "each factor to depend on them.": only(1, "not allowed", 5),
+            "Today's reading comes before the move into tomorrow, so the move may depend on "
+            "it.": only(2, "not allowed", 5),
+            "The mean of the whole series contains the reading that is scored, and later ones. "
+            "Do the probabilities of all series still sum to one?": only(
+                3, "allowed", 5
             ),
-            "This forecasts every day as if it were tomorrow.": (
-                lambda probs, A, B, num_days: forecast(probs, A, B, 1).expand(
-                    num_days, -1
-                )
-            ),
+            "The next reading is predicted from the move that it is supposed to drive: that "
+            "uses it twice.": only(4, "allowed", 5),
         },
         hints=(
-            "What is the distribution of tomorrow's state, given today's?",
-            "`probs @ A` is one day later. `probs @ B` averages the rows of B.",
-            "In a loop over the days: `probs = probs @ A`, then keep `probs @ B`; stack them.",
+            "Think of simulating the model from the first day on. When you need the input, "
+            "have you drawn it yet?",
+            "The product rule: each factor may depend on everything that comes before what "
+            "it predicts.",
+            "For two readings of two values, add up the probabilities of all four series. "
+            "What must the sum be?",
         ),
     ),
 }
