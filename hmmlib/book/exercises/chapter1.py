@@ -126,8 +126,8 @@ EXERCISES = {
     ),
     "1.2": Exercise(
         wanted=independences,
-        shows="A known state blocks every route that passes through it, and only that "
-        "makes the two ends independent.",
+        shows="In this graph a known state blocks every route that passes through it, and two "
+        "variables are independent if every route between them is blocked.",
         mistakes=lambda: {
             "(a) is wrong. The word of day 4 depends on the state of day 4, which is not "
             "known. But what could the word of day 3 add, once its own state is known?": [
