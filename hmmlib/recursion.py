@@ -33,42 +33,44 @@ class Potentials(NamedTuple):
 
 
 def forward(potentials: Potentials, reduce: Callable = torch.logsumexp) -> Tensor:
-    """alpha[t] = log p(x_{1:t}, z_t) for every state; shape (T, *S) or (N, T, *S).
+    """log_alpha[t] = log p(x_{1:t}, z_t) for every state; (T, *S) or (N, T, *S).
 
-        alpha[0]   = log_initial + log_likelihoods[0]
-        alpha[t+1] = reduce(alpha[t] + log_transitions) + log_likelihoods[t+1]
+        log_alpha[0]   = log_initial + log_likelihoods[0]
+        entered        = reduce(log_alpha[t] + log_transitions)
+        log_alpha[t+1] = entered + log_likelihoods[t+1]
 
     With `reduce=torch.amax`: the log joint of the best path that ends in each state.
-    After the end of a shorter sequence alpha repeats its last value. Cost T · M ·
+    After the end of a shorter sequence the last value is repeated. Cost T · M ·
     K^(M+1). Rabiner 1989, eqs. 19-20 and 32-33. Taught in chapters 2 and 4.
     """
     log_likelihoods, log_transitions, running = by_step(potentials)
-    alpha = [potentials.log_initial + log_likelihoods[0]]
+    log_alpha = [potentials.log_initial + log_likelihoods[0]]
     steps = zip(log_transitions, log_likelihoods[1:], running[1:], strict=True)
     for matrices, log_likelihood, going_on in steps:
-        entered = move(alpha[-1], matrices, reduce) + log_likelihood
-        alpha.append(torch.where(going_on, entered, alpha[-1]))
-    return torch.stack(alpha, dim=-1 - potentials.log_initial.ndim)
+        entered = move(log_alpha[-1], matrices, reduce) + log_likelihood
+        log_alpha.append(torch.where(going_on, entered, log_alpha[-1]))
+    return torch.stack(log_alpha, dim=-1 - potentials.log_initial.ndim)
 
 
 def backward(potentials: Potentials, reduce: Callable = torch.logsumexp) -> Tensor:
-    """beta[t] = log p(x_{t+1:T} | z_t) for every state; (T, *S) or (N, T, *S).
+    """log_beta[t] = log p(x_{t+1:T} | z_t) for every state; (T, *S) or (N, T, *S).
 
-        beta[T-1] = 0
-        beta[t]   = reduce(log_transitions + log_likelihoods[t+1] + beta[t+1])
+        log_beta[T-1] = 0
+        later         = log_likelihoods[t+1] + log_beta[t+1]
+        log_beta[t]   = reduce(log_transitions + later)
 
     The recursion of `forward` with time and the transitions turned round. From the end
-    of a shorter sequence on, beta is 0. Cost T · M · K^(M+1). Rabiner 1989, eqs. 24-25.
+    of a shorter sequence on, it is 0. Cost T · M · K^(M+1). Rabiner 1989, eqs. 24-25.
     Taught in chapter 3.
     """
     log_likelihoods, log_transitions, running = by_step(potentials)
-    beta = [torch.zeros_like(log_likelihoods[-1])]
+    log_beta = [torch.zeros_like(log_likelihoods[-1])]
     steps = zip(log_transitions, log_likelihoods[1:], running[1:], strict=True)
     for matrices, log_likelihood, going_on in reversed(list(steps)):
         turned = [matrix.mT for matrix in matrices]
-        left = move(beta[-1] + log_likelihood, turned, reduce)
-        beta.append(torch.where(going_on, left, beta[-1]))
-    return torch.stack(beta[::-1], dim=-1 - potentials.log_initial.ndim)
+        later = move(log_beta[-1] + log_likelihood, turned, reduce)
+        log_beta.append(torch.where(going_on, later, log_beta[-1]))
+    return torch.stack(log_beta[::-1], dim=-1 - potentials.log_initial.ndim)
 
 
 def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Tensor:
@@ -99,7 +101,7 @@ def trace_back(potentials: Potentials, messages: Tensor, choose: Callable) -> Te
 
 
 def move(message: Tensor, matrices: list[Tensor], reduce: Callable) -> Tensor:
-    """Reduce over the state left, one chain at a time: (..., *S) -> (..., *S)."""
+    """Reduce over the state moved from, one chain at a time: (..., *S) -> (..., *S)."""
     for m, matrix in enumerate(matrices):
         axis = m - len(matrices)
         message = message.movedim(axis, -1).unsqueeze(-1)  # (..., K_m, 1)
