@@ -135,7 +135,7 @@ EXERCISES = {
         mistakes=lambda: {
             "The first number is the filtered probability of day 3. The weather moves before "
             "day 4: predict with A first.": updated(filtered(WALKS_THEN_CLEAN[:3])),
-            "Rows and columns of A are swapped in the prediction: a row is the state left.": (
+            "Rows and columns of A are swapped in the prediction: a row is the state moved from.": (
                 updated(on_day_4(A.T))
             ),
             "The update is not normalised: divide by the sum over both states.": torch.stack(
@@ -165,7 +165,7 @@ EXERCISES = {
     ),
     "3.3": Exercise(
         wanted=lambda: smoothed(without(13)),
-        shows="Every day changes, most of all the neighbours: day 12 has less evidence of sun.",
+        shows="Every day changes, most of all the neighbours: day 12 loses a sign of sun.",
         mistakes=lambda: {
             "These are the smoothed probabilities given all fourteen words. Leave out that of "
             "day 13.": smoothed(without(0)),
@@ -186,7 +186,7 @@ EXERCISES = {
             ),
         },
         hints=(
-            "A walk is evidence of sun. Which way do its neighbours move without it?",
+            "A walk is a sign of sun. Which way do its neighbours move without it?",
             "`weather.hmm.potentials` takes `observed=`, one True or False for each day.",
             "Set `observed=torch.arange(14) != 12`, because day 13 is at index 12.",
             "`smooth_states(weather.hmm.potentials(x, observed=torch.arange(14) != 12))`, and "
