@@ -173,7 +173,7 @@ EXERCISES = {
         wanted=what_changes,
         shows="A path does not show that it has become less certain.",
         mistakes=lambda: {
-            "Clean is the strongest evidence of rain, but the days beside it are enough for "
+            "Clean is the strongest sign of rain, but the days beside it are enough for "
             "the spell. Try the other word too.": ["clean", ANY],
             "Only one of the two changes the path. Run Viterbi without each.": [
                 "both",
@@ -185,7 +185,7 @@ EXERCISES = {
             ],
             "The path stays the same, but its certainty changes. Look at the smoothed "
             "probability.": [ANY, "same"],
-            "Clean is the strongest evidence of rain. Can rain become more probable without "
+            "Clean is the strongest sign of rain. Can rain become more probable without "
             "it?": [ANY, "higher"],
         },
         hints=(
