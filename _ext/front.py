@@ -13,11 +13,11 @@ HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 PLACEHOLDER = "your_name_here"
 NO_ADDRESS = f"""```{{note}}
 This copy of the book has no public address yet: `{PLACEHOLDER}` stands where the owner of the
-repository belongs, and links to GitHub, Binder and Colab lead nowhere. Everything else works.
-Run the commands below in the folder in which you found this copy, without `git clone`;
-`pip install .` there installs `hmmlib`; the PDF and the zip are under
-[versions and downloads](chapters/appendix/versions.md). Whoever publishes the book sets the
-address in all files at once: `make repo URL=https://github.com/OWNER/NAME`.
+repository belongs. Until it is replaced, links to GitHub, Binder and Colab lead nowhere, and the
+first cell of a chapter cannot fetch `hmmlib`. Of the commands above, run only `make book`, in the
+folder in which you found this copy; `pip install .` there installs `hmmlib` alone. The PDF and the
+zip are under [versions and downloads](chapters/appendix/versions.md). Whoever publishes the book
+sets the address in all files at once: `make repo URL=https://github.com/OWNER/NAME`.
 ```"""
 
 
