@@ -39,7 +39,7 @@ __all__ = [
 
 
 def log_likelihood(potentials: Potentials, engine=None) -> Tensor:
-    """log p(x_{1:T}) = logsumexp of alpha[T-1]; shape () or (N,). -inf if impossible.
+    """log p(x_{1:T}) = logsumexp of log_alpha[T-1]; shape () or (N,). -inf if impossible.
 
     Differentiable in every potential: the gradients are the expected counts (Fisher's
     identity), and 0 where a potential is -inf. Higher derivatives exist too; they go through
@@ -68,7 +68,7 @@ def filter_states(potentials: Potentials, engine=None) -> Filtered:
 
 
 def smooth_states(potentials: Potentials, engine=None) -> Smoothed:
-    """p(z_t | x_{1:T}) at every step, (T, *S): exp(alpha[t] + beta[t]), normalised.
+    """p(z_t | x_{1:T}) at every step, (T, *S): exp(log_alpha[t] + log_beta[t]), normalised.
 
     Raises ValueError for impossible observations. Rabiner 1989, eq. 27. Taught in
     chapter 3.
