@@ -84,9 +84,9 @@ def learn_widening(
 
     The days are cut into folds. For each, a house is learned from the others, and its
     standardised errors on the fold's days are collected: the factor is their quantile, by
-    the rule of conformal prediction, which makes an interval hold on a new day with
-    probability `level` or more if days are exchangeable. Vovk et al. 2005; standardised
-    errors: Lei et al. 2018.
+    the rule of conformal prediction. If the errors of one house are exchangeable, that rule
+    holds on a new day with probability `level` or more; here it is an approximation, since
+    each fold has a house of its own. Vovk et al. 2005; standardised errors: Lei et al. 2018.
 
     Args:
         table, num_states, mains, options: as for `learn_house`.
