@@ -15,6 +15,7 @@ export OMP_NUM_THREADS := 1
 help:
 	@echo "make book      build the site from the stored outputs, warnings are errors"
 	@echo "make test      every check: lint, unit tests, every chapter re-executed, the book itself"
+	@echo "               (after make book, SITE=_build/html make test does not build it again)"
 	@echo "make execute   re-run chapters and store their outputs (CHAPTERS=... for some of them)"
 	@echo "make format    format code and chapters; make lint only looks"
 	@echo "make check     what to run before a commit: format, test, book"

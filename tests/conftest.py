@@ -1,7 +1,12 @@
 """What several test files share: the built site, and a browser to look at it."""
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,28 +16,61 @@ ROOT = Path(__file__).parents[1]
 # Fixtures import what only the book needs themselves: the tests of the library run without.
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory, worker_id):
-    """The book, built fresh, warnings as errors; once, whoever of the workers comes first."""
-    from filelock import FileLock
+@pytest.fixture(scope="session", autouse=True)
+def building(request, tmp_path_factory, worker_id):
+    """The folder where the book is built, fresh; it is begun as soon as a test will need it.
 
+    The first worker does so beside its tests. SITE=_build/html takes what `make book` has built.
+    """
     base = tmp_path_factory.getbasetemp()
     out = (base if worker_id == "master" else base.parent) / "site"
-    with FileLock(f"{out}.lock"):
-        if not out.exists():
-            build(out)
-    html = out / "_build/html"
-    assert (html / "index.html").exists(), "another worker could not build the site"
+    wanted = any("site" in item.fixturenames for item in request.session.items)
+    if wanted and worker_id in ("master", "gw0") and "SITE" not in os.environ:
+        threading.Thread(target=build, args=[out]).start()
+    return out
+
+
+@pytest.fixture(scope="session")
+def site(building):
+    """The book, built with warnings as errors."""
+    if "SITE" in os.environ:
+        return Path(os.environ["SITE"]).resolve()
+    while not (building / "log").exists():
+        time.sleep(1)
+    html = building / "_build/html"
+    assert (html / "index.html").exists(), (building / "log").read_text()[-6000:]
     return html
 
 
 def build(out: Path):
+    """Build the site; the log is there when it is done. With warnings, there is no site."""
     command = [Path(sys.executable).parent / "jupyter-book", "build", ROOT]
-    built = subprocess.run(
-        [*command, "--path-output", out, "--all", "-n", "-W", "--keep-going"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    command += ["--path-output", out, "--all", "-n", "-W", "--keep-going"]
+    out.mkdir()
+    unfinished = out / "log.part"
+    try:
+        with unfinished.open("w") as log:
+            built = subprocess.run(
+                command, stdout=log, stderr=subprocess.STDOUT, check=False
+            )
+        if built.returncode:
+            shutil.rmtree(out / "_build", ignore_errors=True)
+    finally:
+        unfinished.rename(out / "log")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of one file stay together, and of the site those of one page, once it is built."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrPage(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            page = re.search(
+                r"test_(?:browser|site|offline)\.py::.*\[((?:\w|/)+)", nodeid
+            )
+            return page[1] if page else super()._split_scope(nodeid)
+
+    return ByFileOrPage(config, log)
 
 
 @pytest.fixture(scope="session")
