@@ -122,7 +122,7 @@ def leading_to(state: Tensor, matrices: list[Tensor]) -> Tensor:
 
 
 def by_step(potentials: Potentials) -> tuple:
-    """Lists over time: T log-likelihoods, T-1 lists of matrices, T masks: going on?"""
+    """Over time: T log-likelihoods, T-1 lists of matrices, T masks (True: running)."""
     log_initial, log_transitions, log_likelihoods, lengths = potentials
     log_likelihoods = log_likelihoods.unbind(-1 - log_initial.ndim)
     num_steps = len(log_likelihoods)

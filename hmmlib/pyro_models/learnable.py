@@ -13,10 +13,10 @@ from hmmlib.inference import log_likelihood
 def unknown_tables(
     num_states: int, num_symbols: int, concentration: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The tables of a weather nobody knows, drawn from Dirichlet(concentration) priors.
+    """Unknown tables pi, A and B, drawn from Dirichlet(concentration) priors.
 
     initial_probs (K,), transition_matrix (K, K) and emission_matrix (K, V), each a sample
-    site of that name; a concentration of 1 holds every row equally likely. Taught in
+    site of that name; a concentration of 1 gives every row the same density. Taught in
     chapter 5.
     """
     to_state = dist.Dirichlet(torch.full((num_states,), concentration))

@@ -138,7 +138,7 @@ EXERCISES = {
         hints=(
             "Ask of each: does it count single days, one whole path, or many paths?",
             "A cost that adds up over days is smallest where each day is best on its own.",
-            "A prize for one whole path is most probable for the most probable path. And a "
+            "A prize for one whole path is won most often with the most probable path. And a "
             "probability of something about whole paths needs all of them.",
         ),
     ),

@@ -327,7 +327,7 @@ EXERCISES = {
         },
         hints=(
             "How many of the probabilities of single words can be chosen freely?",
-            "For two words the probabilities are the table BᵀdiagₚAB, with p for π. Which "
+            "For two words the probabilities are the table Bᵀ diag(π) A B. Which "
             "other B gives the same table, with another matrix in the middle?",
             "Write a function from the free numbers to the probabilities of all lists, and "
             "use `torch.autograd.functional.jacobian` and `torch.linalg.matrix_rank`.",

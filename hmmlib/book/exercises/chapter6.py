@@ -197,8 +197,9 @@ EXERCISES = {
             "In which state is the reading of −9 fewer spreads away from the mean?",
             "Write both log densities, including the logarithm of the spread, and set them "
             "equal. This is a quadratic equation.",
-            "Or search for it: compare `two.log_prob(x)` of both states on a fine grid below "
-            "zero, or solve with `np.roots`.",
+            "Or search for it: with `pair = Normal(torch.tensor([0.0, 5.0]), "
+            "torch.tensor([1.0, 3.0]))`, compare `pair.log_prob(x)` of both states on a fine "
+            "grid below zero, or solve with `np.roots`.",
         ),
         tolerance=1e-3,
     ),

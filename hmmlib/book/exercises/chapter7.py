@@ -22,7 +22,7 @@ APPLIANCES = {  # watts in each state, mean minutes in a state
     "screen": ([0, 75, 240], 45),
 }
 M, K = len(APPLIANCES), 3
-SIZES = (2, 3, 4)  # of exercise 7.1
+SIZES = (2, 3, 4)  # of exercises 7.1 and 7.5
 
 
 def sizes():
@@ -62,7 +62,7 @@ def share_right(noise):
 
 @cache
 def who_gains():
-    """For each appliance: is it right in a tenth more of the minutes with the better meter?"""
+    """For each appliance: does the better meter add ten points to its share of minutes right?"""
     gain = share_right(5.0) - share_right(30.0)
     return ["gains" if each > 0.1 else "hardly" for each in gain]
 
@@ -74,12 +74,12 @@ def only(name, word):
 
 def counted():
     """Products of one step: one chain at a time, and with the joint matrix."""
-    num_states = K**M
-    return [M * num_states * K, num_states**2]
+    states = math.prod(SIZES)
+    return [states * sum(SIZES), states**2]
 
 
 def counting(num_lamps, keep=0.9, start=None, moves=None):
-    """The chain of the number of burning lamps, by listing what each lamp does."""
+    """The chain of the number of lamps that are on, by listing what each lamp does."""
     lamps = all_paths(2, num_lamps)  # (2^M, M)
     stays = (lamps[:, None] == lamps).double()  # (2^M, 2^M, M)
     joint = (keep * stays + (1 - keep) * (1 - stays)).prod(dim=2)
@@ -214,12 +214,12 @@ EXERCISES = {
             "The heater was right before: hundreds of watts stand out from any noise here.": (
                 only("heater", "gains")
             ),
-            "The washer was right in nearly all minutes before: it had less than a tenth to "
-            "gain.": only("washer", "gains"),
+            "The washer was right in nearly all minutes before: it had less than ten "
+            "points to gain.": only("washer", "gains"),
             "The kettle was right before: it draws the most of all.": only(
                 "kettle", "gains"
             ),
-            "The screen gains a little, but it had less than a tenth to gain.": (
+            "The screen gains a little, but it had less than ten points to gain.": (
                 only("screen", "gains")
             ),
         },
@@ -228,7 +228,7 @@ EXERCISES = {
             "An appliance that was right in nearly all minutes has little to gain. The page "
             "printed the shares for the old meter.",
             "`house(appliances, noise=5.0)`: sample from it, run `viterbi`, and compare with "
-            "the shares of the old meter. Count a gain above one tenth.",
+            "the shares of the old meter. Count a gain above ten points.",
         ),
     ),
     "7.4": Exercise(
@@ -247,7 +247,7 @@ EXERCISES = {
             "Staying and changing are swapped.": partial(counting, keep=0.1),
         },
         hints=(
-            "Of the burning lamps, how many stay on? Of the others, how many come on?",
+            "Of the lamps that are on, how many stay on? Of the others, how many come on?",
             "Both numbers are binomial and independent. The next count is their sum, which "
             "can come about in several ways: add their probabilities.",
             "Loop over c, kept and new; add `math.comb(c, kept) * math.comb(M - c, new)` "
@@ -257,27 +257,31 @@ EXERCISES = {
     ),
     "7.5": Exercise(
         wanted=counted,
-        shows="The order of the sums makes all the difference.",
+        shows="One chain at a time, the sizes are added where the joint matrix multiplies them.",
         mistakes=lambda: {
-            "The first number counts the moves of one chain. Every chain moves.": [
-                K ** (M + 1),
+            "The first number counts new entries. Each is a sum over the states of the "
+            "chain that moves.": [math.prod(SIZES) * len(SIZES), ANY],
+            "The first number moves each chain alone, and loses which states occur together. "
+            "The message has an entry for each joint state.": [
+                sum(size**2 for size in SIZES),
                 ANY,
             ],
-            "The first number counts new entries. Each is a sum over the states of the "
-            "chain.": [M * K**M, ANY],
-            "The first number moves each chain alone, and loses which states occur together. "
-            "The message has an entry for each joint state.": [M * K**2, ANY],
             "The second number counts the joint states. Each is a sum over all of "
-            "them.": [ANY, K**M],
+            "them.": [ANY, math.prod(SIZES)],
+            "The second number adds the sizes of the chains. Joint states multiply.": [
+                ANY,
+                sum(SIZES) ** 2,
+            ],
             "The second number has the number of chains as a factor. With the joint matrix "
-            "there is only one chain.": [ANY, M * K ** (2 * M)],
+            "there is only one chain.": [ANY, len(SIZES) * math.prod(SIZES) ** 2],
             "The two numbers are in the wrong order.": counted()[::-1],
         },
         hints=(
             "How many entries does the message have, and over how many terms is each a sum?",
-            "One chain at a time: as many sums as chains, each over the states of one chain. "
-            "Jointly: one sum, over all joint states.",
-            "`M * K ** (M + 1)` and `K ** (2 * M)`",
+            "One chain at a time: as many passes as chains, and in each of them every entry "
+            "is a sum over the states of one chain. Jointly: one pass, and every entry is a "
+            "sum over all joint states.",
+            "`math.prod(sizes) * sum(sizes)` and `math.prod(sizes) ** 2`",
         ),
         tolerance=1e-6,
     ),
@@ -332,7 +336,7 @@ EXERCISES = {
             "The prior of the joint states is the same for all four, and drops out when p is "
             "normalised.": gaps(sure=2 * math.log(2)),
             "Here the noise is 30 watts. In this question it is 5.": gaps(
-                even=0.25 + 0.0
+                divergence(0.5, 0.5, noise=30.0), divergence(1.0, 0.0, noise=30.0)
             ),
         },
         hints=(
