@@ -139,7 +139,7 @@ def durations_story(
     log_initial, log_moves = initial_probs.log(), transition_matrix.log()
     log_durations = durations.log()
     same = torch.eye(len(means)).log()  # a stay that goes on keeps its state,
-    one_less = torch.eye(durations.shape[1]).roll(1, 0).log()  # and has a day less left
+    one_less = torch.eye(durations.shape[1]).roll(1, 0).log()  # with one day less to go
     states, seen, state, left = [], [], torch.tensor(0), torch.tensor(0)
     num_days = num_days if readings is None else len(readings)
     # day t needs only day t-1: that is what keeps enumeration cheap
