@@ -34,11 +34,9 @@ def fill_in(app, docname, source):
 
 
 def minutes(match: re.Match) -> str:
-    """The reading time of the chapters named, to the nearest five minutes."""
-    total = sum(
-        reading_time(CHAPTERS / f"{name}.ipynb") for name in match[1].split(", ")
-    )
-    return f"{5 * round(total / 5)}\N{NO-BREAK SPACE}min"
+    """The reading time of the chapters named, each to the nearest five minutes."""
+    each = (reading_time(CHAPTERS / f"{name}.ipynb") for name in match[1].split(", "))
+    return f"{sum(5 * round(time / 5) for time in each)}\N{NO-BREAK SPACE}min"
 
 
 def reading_time(path: Path) -> float:

@@ -131,7 +131,7 @@ def fan(
     ahead: Distribution, past: Sequence[float] = (),
     future: Sequence[float] | None = None, first_step: int = 1, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """A forecast of single numbers: the median, and bands that hold 50, 80 and 95 %.
+    """A forecast of single numbers: the median, and bands that hold 50, 80 and 95%.
 
     Args:
         ahead: what will be observed in the next H steps, as from `Belief.predict(H)`.
@@ -156,7 +156,7 @@ def fan(
         _, ax = figure(2.9)
     color, wide = QUANTITY_COLORS["forward"], _with_edges(after, bounds)
     ax.plot(before, np.asarray(past, dtype=float), color=INK, linewidth=1.2)
-    for i, share in enumerate(("95 %", "80 %", "50 %")):
+    for i, share in enumerate(("95%", "80%", "50%")):
         tint = [1 - (0.25 + 0.2 * i) * (1 - channel) for channel in channels(color)]
         ax.fill_between(wide[0], wide[1 + i], wide[-1 - i], color=tint, label=share)
     ax.plot(*wide[[0, 4]], color=color, linewidth=2, label="median")
@@ -194,9 +194,9 @@ def shares(
 def diagnostics(residuals, num_lags: int = 30) -> np.ndarray:
     """Four looks at pseudo-residuals, which are standard normal if the model is right.
 
-    Over time, with the lines that 95 % stay within; their histogram beside the normal density;
+    Over time, with the lines that 95% stay within; their histogram beside the normal density;
     their quantiles against those of a normal, with the band in which each of them lies with
-    95 %; and their autocorrelation, with the 95 % band of independent ones. Ordinary residuals
+    95%; and their autocorrelation, with the 95% band of independent ones. Ordinary residuals
     depend on each other a little even in the right model: judge the last by those `ahead`.
 
     Args:
@@ -262,7 +262,7 @@ def _quantiles(ax: Axes, known: np.ndarray) -> None:
         ndtri(betaincinv(rank, len(known) + 1 - rank, share))
         for share in (0.025, 0.975)
     )
-    ax.fill_between(across, low, high, color="#DDDDDD", label="95 % of each")
+    ax.fill_between(across, low, high, color="#DDDDDD", label="95% of each")
     ax.plot(across, across, color=INK, linewidth=1)
     ax.plot(across, known, "o", color=QUANTITY_COLORS["forward"], markersize=2.5)
     ax.set(xlabel="normal quantile", ylabel="residual", title="quantiles")

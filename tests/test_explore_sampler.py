@@ -104,10 +104,10 @@ def test_buttons_draw_days_that_stay(opened):
 
 def test_the_facts_are_those_of_the_chain(opened):
     page = opened(weather_sampler()).page
-    assert told(page)[1:] == ["57.1 %", "0.30", "0.0002"]  # 4/7, .7 + .6 - 1, .3^7
+    assert told(page)[1:] == ["57.1%", "0.30", "0.0002"]  # 4/7, .7 + .6 - 1, .3^7
     set_slider(page, "Rainy", 0.1)
     set_slider(page, "Sunny", 0.2)
-    assert told(page)[1:] == ["47.1 %", "−0.70", f"−{0.7**7:.4f}"]
+    assert told(page)[1:] == ["47.1%", "−0.70", f"−{0.7**7:.4f}"]
 
 
 def test_a_link_holds_sliders_days_and_seed(opened):

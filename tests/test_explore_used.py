@@ -27,7 +27,7 @@ def test_the_fortnight_is_on_the_page(opened):
     told = facts(tab.page)
     assert told["log p(x) ="] == "−15.148962"
     assert told["its log joint"] == shown(-18.822901)
-    assert told["its share of all paths"] == "2.54 %"
+    assert told["its share of all paths"] == "2.54%"
     day4 = tab.page.get_by_role("button", name="Day 4, Rainy: γ = .498")
     assert day4.count() == 1
     day4.hover()
@@ -175,7 +175,7 @@ def test_all_paths_are_listed_beside_the_recursion(opened):
     page.get_by_text("The five most probable of 16,384").wait_for()
     folded = page.locator("details", has_text="Compare with all")
     table = folded.locator("table").inner_text()
-    assert "S S S S S S R R R R S S S S" in table and "2.54 %" in table
+    assert "S S S S S S R R R R S S S S" in table and "2.54%" in table
     assert folded.inner_text().count("−15.148962") == 2
 
 

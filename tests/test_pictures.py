@@ -132,7 +132,7 @@ def test_a_fan_is_as_wide_as_the_quantiles_and_goes_on_from_the_past():
     assert list(past.get_xdata()) == [5, 6, 7] and past.get_ydata()[0] == 3
     assert np.allclose(median.get_ydata(), 0) and list(future.get_xdata()) == [8, 9]
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["95 %", "80 %", "50 %", "median", "observed"]
+    assert names == ["95%", "80%", "50%", "median", "observed"]
     colors = [sum(band.get_facecolor()[0][:3]) for band in ax.collections]
     assert colors == sorted(colors, reverse=True)  # the narrower, the darker
 

@@ -66,7 +66,7 @@
     return digits + "·10" + String(power).replace(/./g, (c) => SUPER[c]);
   }
   const logarithm = (value) => (value === NO ? "−∞" : value.toFixed(6).replace("-", "−"));
-  const percent = (p) => (p * 100).toFixed(p < 0.1 ? 2 : 1) + " %";
+  const percent = (p) => (p * 100).toFixed(p < 0.1 ? 2 : 1) + "%";
   const short = (p) => (p >= 0.9995 ? "1" : p.toFixed(3).replace(/^0/, ""));
   const shade = (k) => `var(--state${k})`;
 

@@ -146,7 +146,7 @@ def _gap_of(shape: Tensor) -> tuple[Tensor, Tensor]:
 def _shape_of(gap: Tensor) -> Tensor:
     """The shape a at which log a - digamma(a) is `gap` > 0; Newton's method on 1 / a."""
     shape = (3 - gap + ((gap - 3).square() + 24 * gap).sqrt()) / (12 * gap)
-    for _ in range(10):  # the start is within 2 %, four steps are enough
+    for _ in range(10):  # the start is within 2%, four steps are enough
         found, slope = _gap_of(shape)
         shape = 1 / (1 / shape - (found - gap) / slope)
     return shape

@@ -48,7 +48,7 @@ def profile_interval(
 
     The profile of a value is log p(x) of the best model that has it: all others are learned
     anew. The interval holds the values whose profile is less than half of a chi-squared
-    quantile below the maximum (1.92 nats for 95 %). It need not be symmetric, respects the
+    quantile below the maximum (1.92 nats for 95%). It need not be symmetric, respects the
     bounds of the parameter, and does not depend on how the parameter is written down. Costs
     some twenty fits by L-BFGS.
 
