@@ -55,8 +55,8 @@ def train_discriminatively(
     """The house, some steps up log p(sub-meters | mains): it splits its mains better.
 
     A house learned from sub-meters was never asked which of its states are mistaken for which;
-    this asks. Too many steps learn single days by heart. So they are tried on the first days
-    of the table and judged on the last ones, by the absolute error of `posterior_median`.
+    this asks. Too many steps would fit the accidents of single days, so they are tried on the
+    first days of the table and judged on the last, by the absolute error of `posterior_median`.
     As many as keep half of the largest gain there are then taken on all days; none, where
     nothing is gained.
 
