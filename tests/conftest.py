@@ -130,11 +130,13 @@ def opened(new_tab, tmp_path):
     """A function that opens explorers on a page of their own: the tab, and the address."""
     from browser import DESKTOP
     from explorers import page_of
+    from playwright.sync_api import expect
 
     def open_page(*explorers, dark=False, size=DESKTOP, fragment=""):
         (tmp_path / "page.html").write_text(page_of(*explorers, dark=dark))
         tab = new_tab(size)
         tab.page.goto((tmp_path / "page.html").as_uri() + fragment)
+        expect(tab.page.locator(".hmm-explore:not([data-ready])")).to_have_count(0)
         return tab
 
     return open_page

@@ -56,8 +56,10 @@ def page_of(*explorers, dark=False):
 
 def facts(page):
     """What the line below a trellis says: label -> value."""
-    told = page.locator(".hmm-facts").first.locator("> span:has(b)").all()
-    pairs = [(each.inner_text(), each.locator("b").inner_text()) for each in told]
+    pairs = page.evaluate(  # in one call: an explorer may draw itself anew between two
+        """[...document.querySelector(".hmm-facts").querySelectorAll(":scope > span:has(b)")]
+            .map(each => [each.innerText, each.querySelector("b").innerText])"""
+    )
     return {text.removesuffix(value).strip(): value for text, value in pairs}
 
 
