@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
 NAME = "from-rain-to-watts.pdf"
-# The first is the same without windows, and quicker.
+# Chromium without windows comes first, because it is quicker.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 SHORT = 16  # lines of code, or rows of a table, that stay together
 # What only a screen can do: links to headings, figures that move, downloads, "take it with you".

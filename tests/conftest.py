@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SECONDS_TO_BUILD = 1800
 # Fixtures import what only the book needs themselves: the tests of the library run without.
 
 
@@ -35,7 +36,9 @@ def site(building):
     """The book, built with warnings as errors."""
     if "SITE" in os.environ:
         return Path(os.environ["SITE"]).resolve()
+    end = time.monotonic() + SECONDS_TO_BUILD
     while not (building / "log").exists():
+        assert time.monotonic() < end, "the book was not built in time"
         time.sleep(1)
     html = building / "_build/html"
     assert (html / "index.html").exists(), (building / "log").read_text()[-6000:]
@@ -59,8 +62,9 @@ def build(out: Path):
         unfinished.rename(out / "log")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tests of one file stay together, and of the site those of one page, once it is built."""
+    """A worker runs all tests of a file, or, of the site, all tests of a page."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileOrPage(LoadFileScheduling):

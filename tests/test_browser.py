@@ -182,7 +182,7 @@ def test_the_focus_is_seen(tab):
 
 def test_buttons_copy_what_the_block_shows(tab):
     for number in range(tab.page.locator("button.copybtn").count()):
-        # a call for each: a browser believes for some seconds that somebody clicked
+        # one call each, since a page may only copy within seconds of a click
         shown, copied = tab.page.evaluate(COPIED, number)
         lines = shown.rstrip("\n").split("\n")
         if any(line.startswith(">>> ") for line in lines):
