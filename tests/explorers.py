@@ -56,7 +56,8 @@ def page_of(*explorers, dark=False):
 
 def facts(page):
     """What the line below a trellis says: label -> value."""
-    pairs = page.evaluate(  # in one call: an explorer may draw itself anew between two
+    # in one call, since an explorer may be drawn anew between two
+    pairs = page.evaluate(
         """[...document.querySelector(".hmm-facts").querySelectorAll(":scope > span:has(b)")]
             .map(each => [each.innerText, each.querySelector("b").innerText])"""
     )
